@@ -1,0 +1,140 @@
+//! What is known of a call, gathered from sources that repeat, reorder and lose messages.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::outcome::{HangUpReason, LegEnd};
+use crate::TranscriptLine;
+
+/// A participant of a room.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Participant {
+    /// The server's id of it, `PA_…`.
+    pub sid: String,
+    /// Its identity, `phone-+…` for the callee.
+    pub identity: String,
+}
+
+/// One thing that a source (the provider's leg, LiveKit's webhooks, a look at the room, an
+/// observer) tells about a call.
+///
+/// Hints may come late, twice, in any order, or not at all. All but [`Hint::Line`] merge into
+/// [`Facts`] so that order and repetition do not matter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hint {
+    /// The callee's leg is in the room.
+    Joined {
+        /// When.
+        at: DateTime<Utc>,
+        /// Who it is there; `None` when the leg is no participant (yet).
+        participant: Option<Participant>,
+    },
+    /// The phone rings (180, or 183).
+    Ringing {
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// The callee has answered (200).
+    Answered {
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// The leg has ended.
+    Ended {
+        /// When.
+        at: DateTime<Utc>,
+        /// How.
+        end: LegEnd,
+    },
+    /// The agent is in the room.
+    AgentJoined {
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// The agent has left the room.
+    AgentLeft {
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// A final line of the transcript.
+    Line(TranscriptLine),
+}
+
+/// What is known of a call's course. Every field only ever grows more certain: times move to the
+/// earliest one heard, the end of the leg to the source with the most authority. So merging is
+/// commutative, associative and idempotent.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Facts {
+    /// The callee's leg as a participant.
+    pub participant: Option<Participant>,
+    /// When the leg joined the room, or the INVITE went out.
+    pub dialed_at: Option<DateTime<Utc>>,
+    /// When it began to ring.
+    pub ringing_at: Option<DateTime<Utc>>,
+    /// When it was answered.
+    pub answered_at: Option<DateTime<Utc>>,
+    /// When the leg ended.
+    pub leg_ended_at: Option<DateTime<Utc>>,
+    /// How the leg ended, from the source with the most authority so far.
+    pub leg_end: Option<LegEnd>,
+    /// When an agent first joined.
+    pub agent_joined_at: Option<DateTime<Utc>>,
+    /// When an agent last left.
+    pub agent_left_at: Option<DateTime<Utc>>,
+    /// When and why this server decided to end the call.
+    pub hang_up: Option<HangUp>,
+}
+
+/// The decision of this server to end a call.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct HangUp {
+    /// When it was decided.
+    pub at: DateTime<Utc>,
+    /// Why.
+    pub reason: HangUpReason,
+}
+
+impl Facts {
+    /// Takes in a hint; `true` when something new was learnt.
+    pub fn merge(&mut self, hint: &Hint) -> bool {
+        match hint {
+            Hint::Joined { at, participant } => {
+                let known = participant
+                    .as_ref()
+                    .is_some_and(|p| earliest(&mut self.participant, p));
+                earliest(&mut self.dialed_at, at) | known
+            }
+            Hint::Ringing { at } => earliest(&mut self.ringing_at, at),
+            Hint::Answered { at } => earliest(&mut self.answered_at, at),
+            Hint::Ended { at, end } => {
+                earliest(&mut self.leg_ended_at, at) | earliest(&mut self.leg_end, end)
+            }
+            Hint::AgentJoined { at } => earliest(&mut self.agent_joined_at, at),
+            Hint::AgentLeft { at } => {
+                let newer = self.agent_left_at.is_none_or(|known| *at > known);
+                if newer {
+                    self.agent_left_at = Some(*at);
+                }
+                newer
+            }
+            Hint::Line(_) => false,
+        }
+    }
+
+    /// Decides to end the call; the first decision stands.
+    pub fn decide_hang_up(&mut self, at: DateTime<Utc>, reason: HangUpReason) -> bool {
+        let first = self.hang_up.is_none();
+        if first {
+            self.hang_up = Some(HangUp { at, reason });
+        }
+        first
+    }
+}
+
+fn earliest<T: Ord + Clone>(known: &mut Option<T>, heard: &T) -> bool {
+    let better = known.as_ref().is_none_or(|known| heard < known);
+    if better {
+        *known = Some(heard.clone());
+    }
+    better
+}

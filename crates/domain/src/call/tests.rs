@@ -1,0 +1,231 @@
+use chrono::TimeDelta;
+use proptest::prelude::*;
+
+use super::*;
+
+fn t(seconds: i64) -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
+}
+
+fn order() -> Order {
+    let assistant_id = AssistantId::random();
+    let to_number: E164 = "+15550100000".parse().unwrap();
+    Order {
+        room_name: RoomName::new(CallService::Twilio, assistant_id, &to_number),
+        account_id: AccountId::random(),
+        assistant_id,
+        assistant_name: "a".into(),
+        agent_name: "agent".into(),
+        assistant_prompt: String::new(),
+        assistant_start_instruction: String::new(),
+        agent_config: Value::Null,
+        recording: true,
+        end_call_url: None,
+        trunk_id: TrunkId::random(),
+        route: Route::Sandbox,
+        call_service: CallService::Twilio,
+        to_number,
+        from_number: None,
+        metadata: Map::new(),
+        placeholders: PlaceholderReport::default(),
+        max_concurrent_calls: None,
+        max_duration_secs: 60,
+        created_at: t(100),
+    }
+}
+
+fn started() -> Call {
+    let mut call = Call::new(order());
+    call.started_at = Some(t(101));
+    call
+}
+
+fn participant() -> Participant {
+    Participant {
+        sid: "PA_1".into(),
+        identity: "phone-+15550100000".into(),
+    }
+}
+
+fn closed_after(base: &Call, hints: &[Hint]) -> Call {
+    let mut call = base.clone();
+    for hint in hints {
+        call.apply(hint);
+    }
+    call.close(t(10_000));
+    call
+}
+
+#[test]
+fn a_call_from_queue_to_hang_up() {
+    let mut call = Call::new(order());
+    assert_eq!(call.status(), Status::Queued);
+    call.started_at = Some(t(101));
+    assert_eq!(call.status(), Status::Starting);
+    assert!(call.apply(&Hint::Joined {
+        at: t(102),
+        participant: Some(participant())
+    }));
+    assert_eq!(call.status(), Status::Dialing);
+    assert!(call.apply(&Hint::Ringing { at: t(103) }));
+    assert!(
+        !call.apply(&Hint::Ringing { at: t(104) }),
+        "a repetition is nothing new"
+    );
+    assert_eq!(call.status(), Status::Ringing);
+    call.apply(&Hint::Answered { at: t(110) });
+    assert_eq!(call.status(), Status::InProgress);
+    call.apply(&Hint::Ended {
+        at: t(170),
+        end: LegEnd::CalleeHangup,
+    });
+    call.close(t(171));
+    assert_eq!(call.status(), Status::Ended);
+    let end = call.termination.clone().unwrap();
+    assert_eq!(
+        (end.outcome, end.end_reason),
+        (Outcome::Completed, Some(EndReason::CalleeHangup))
+    );
+    assert_eq!((call.ended_at, call.talk_secs()), (Some(t(170)), 60.0));
+    assert_eq!(call.timeline().len(), 6);
+}
+
+#[test]
+fn a_missed_answer_is_made_up_at_the_end() {
+    let call = closed_after(
+        &started(),
+        &[Hint::Ended {
+            at: t(170),
+            end: LegEnd::CalleeHangup,
+        }],
+    );
+    assert_eq!(call.facts.answered_at, Some(t(170)));
+    assert_eq!(call.talk_secs(), 0.0);
+}
+
+#[test]
+fn the_first_decision_to_hang_up_stands() {
+    let mut call = started();
+    assert!(call.decide_hang_up(t(105), HangUpReason::Api));
+    assert!(!call.decide_hang_up(t(104), HangUpReason::MaxDuration));
+    call.apply(&Hint::Ended {
+        at: t(106),
+        end: LegEnd::Removed,
+    });
+    call.close(t(106));
+    assert_eq!(call.termination.clone().unwrap().outcome, Outcome::Canceled);
+    assert!(
+        !call.decide_hang_up(t(107), HangUpReason::Api),
+        "a closed call takes no decision"
+    );
+}
+
+#[test]
+fn fields_of_a_newer_version_survive() {
+    let mut json = serde_json::to_value(started()).unwrap();
+    json["from_the_future"] = serde_json::json!({"x": [1, 2]});
+    let call: Call = serde_json::from_value(json.clone()).unwrap();
+    assert_eq!(serde_json::to_value(call).unwrap(), json);
+}
+
+fn leg_end() -> impl Strategy<Value = LegEnd> {
+    prop_oneof![
+        (300u16..700).prop_map(|code| LegEnd::Refused(SipStatus {
+            code,
+            reason: "r".into()
+        })),
+        Just(LegEnd::Failed {
+            outcome: Outcome::Failed,
+            cause: Cause::new(Layer::Livekit, "x", "y")
+        }),
+        Just(LegEnd::CalleeHangup),
+        Just(LegEnd::MediaTimeout),
+        Just(LegEnd::RingTimeout),
+        Just(LegEnd::Removed),
+        Just(LegEnd::Lost),
+        Just(LegEnd::Unavailable),
+        Just(LegEnd::Rejected),
+        Just(LegEnd::Gone),
+    ]
+}
+
+fn hint() -> impl Strategy<Value = Hint> {
+    // Times from before the call's creation too: other machines' clocks.
+    let at = || (90i64..200).prop_map(t);
+    prop_oneof![
+        at().prop_map(|at| Hint::Joined {
+            at,
+            participant: Some(participant())
+        }),
+        at().prop_map(|at| Hint::Joined {
+            at,
+            participant: None
+        }),
+        at().prop_map(|at| Hint::Ringing { at }),
+        at().prop_map(|at| Hint::Answered { at }),
+        (at(), leg_end()).prop_map(|(at, end)| Hint::Ended { at, end }),
+        at().prop_map(|at| Hint::AgentJoined { at }),
+        at().prop_map(|at| Hint::AgentLeft { at }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn order_and_repetition_of_hints_do_not_matter(
+        (hints, shuffled) in prop::collection::vec(hint(), 0..10).prop_flat_map(|hints| {
+            let doubled: Vec<Hint> = hints.iter().chain(&hints).cloned().collect();
+            (Just(hints), Just(doubled).prop_shuffle())
+        }),
+        hang_up in any::<bool>(),
+    ) {
+        let mut base = started();
+        if hang_up {
+            base.decide_hang_up(t(150), HangUpReason::Api);
+        }
+        prop_assert_eq!(closed_after(&base, &hints), closed_after(&base, &shuffled));
+    }
+
+    #[test]
+    fn a_look_that_knows_what_was_lost_makes_good_for_any_loss(
+        (hints, kept) in prop::collection::vec(hint(), 0..10).prop_flat_map(|hints| {
+            let kept = prop::sample::subsequence(hints.clone(), 0..=hints.len()).prop_shuffle();
+            (Just(hints), kept)
+        }),
+    ) {
+        let base = started();
+        let whole = closed_after(&base, &hints);
+        // What a look reports is itself a set of hints.
+        let looked: Vec<Hint> = kept.into_iter().chain(hints).collect();
+        prop_assert_eq!(closed_after(&base, &looked), whole);
+    }
+
+    #[test]
+    fn an_ended_call_never_changes(hints in prop::collection::vec(hint(), 0..6), late in prop::collection::vec(hint(), 1..6)) {
+        let closed = closed_after(&started(), &hints);
+        let mut after = closed.clone();
+        for hint in &late {
+            prop_assert!(!after.apply(hint));
+        }
+        after.close(t(99_999));
+        prop_assert_eq!(after, closed);
+    }
+
+    #[test]
+    fn times_are_in_order_and_the_status_never_goes_back(hints in prop::collection::vec(hint(), 0..10)) {
+        let mut call = started();
+        let mut last = call.status();
+        for hint in &hints {
+            call.apply(hint);
+            prop_assert!(call.status() >= last);
+            last = call.status();
+        }
+        call.close(t(300));
+        let times: Vec<_> = call.timeline().into_iter().map(|(_, at)| at).collect();
+        prop_assert!(times.is_sorted());
+        prop_assert_eq!(call.status(), Status::Ended);
+        prop_assert!(call.talk_secs() >= 0.0);
+        prop_assert_eq!(serde_json::from_value::<Call>(serde_json::to_value(&call).unwrap()).unwrap(), call);
+    }
+}
