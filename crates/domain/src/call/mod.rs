@@ -19,7 +19,9 @@ pub use self::outcome::{
     Cause, EndReason, HangUpReason, Layer, LegEnd, Outcome, SipStatus, Termination,
 };
 use crate::placeholder::PlaceholderReport;
-use crate::{AccountId, AssistantId, CallService, E164, NodeId, RoomName, Route, TrunkId};
+use crate::{
+    AccountId, AssistantId, CallService, E164, NodeId, RoomName, Route, TrunkId, WebhookSecret,
+};
 
 /// Where a call stands. The order is that of a call's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -98,6 +100,8 @@ pub struct Order {
     pub recording: bool,
     /// Where the end-of-call webhook goes.
     pub end_call_url: Option<Url>,
+    /// What signs it, should the assistant be gone by then.
+    pub webhook_secrets: Vec<WebhookSecret>,
     /// The trunk.
     pub trunk_id: TrunkId,
     /// The backend that carries the call.
@@ -134,10 +138,12 @@ pub enum WebhookState {
     /// The assistant has no URL.
     #[default]
     None,
-    /// To be sent, or sent again, when the call is next due.
+    /// To be sent, or sent again, once the call has ended.
     Pending {
         /// Tries so far, since the last replay.
         attempts: u32,
+        /// When it is next to be tried.
+        next_at: DateTime<Utc>,
     },
     /// The endpoint answered with 2xx.
     Delivered,
@@ -179,7 +185,10 @@ impl Call {
     /// A new call in status `queued`, due at once.
     pub fn new(order: Order) -> Self {
         let webhook = match order.end_call_url {
-            Some(_) => WebhookState::Pending { attempts: 0 },
+            Some(_) => WebhookState::Pending {
+                attempts: 0,
+                next_at: order.created_at,
+            },
             None => WebhookState::None,
         };
         Self {

@@ -66,7 +66,7 @@ impl Outcome {
 pub enum EndReason {
     /// The callee hung up.
     CalleeHangup,
-    /// The agent hung up: it removed the callee or deleted the room.
+    /// The agent hung up: it removed the callee, deleted the room, or left.
     AgentHangup,
     /// `POST /calls/{room_name}/hangup`.
     ApiHangup,
@@ -243,8 +243,10 @@ pub enum HangUpReason {
     Api,
     /// The maximum duration was reached.
     MaxDuration,
-    /// No agent joined, or it left and the callee would hear silence.
+    /// No agent joined in time: the callee would hear silence.
     AgentUnavailable,
+    /// The agent left and did not come back.
+    AgentLeft,
     /// The callee did not answer in time and the provider did not say so.
     RingTimeout,
     /// The server lost its view of the call, in a restart for instance.
@@ -289,7 +291,8 @@ impl Termination {
                 "hung up through the API before the answer",
             ),
             HangUpReason::MaxDuration => Self::completed(EndReason::MaxDuration),
-            HangUpReason::AgentUnavailable => Self {
+            HangUpReason::AgentLeft if answered => Self::completed(EndReason::AgentHangup),
+            HangUpReason::AgentUnavailable | HangUpReason::AgentLeft => Self {
                 outcome: Outcome::AgentUnavailable,
                 cause: Some(
                     Cause::new(

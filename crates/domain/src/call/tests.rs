@@ -21,6 +21,7 @@ fn order() -> Order {
         agent_config: Value::Null,
         recording: true,
         end_call_url: None,
+        webhook_secrets: Vec::new(),
         trunk_id: TrunkId::random(),
         route: Route::Sandbox,
         call_service: CallService::Twilio,

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use url::Url;
 
-use crate::Secret;
+use crate::{Call, Secret, TranscriptLine};
 
 /// A webhook to send once.
 #[derive(Debug, Clone)]
@@ -43,6 +43,13 @@ impl WebhookReply {
 /// do not wait for each other.
 #[async_trait]
 pub trait WebhookSender: Send + Sync {
+    /// The body of the end-of-call webhook: the same for the same call and lines, so that every
+    /// attempt sends the same.
+    fn end_of_call(&self, call: &Call, lines: &[TranscriptLine]) -> Vec<u8>;
+
+    /// A fresh secret, in the form in which receivers are given it.
+    fn new_secret(&self) -> Secret;
+
     /// Makes one attempt.
     async fn send(&self, request: &WebhookRequest) -> WebhookReply;
 
