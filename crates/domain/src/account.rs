@@ -67,10 +67,7 @@ impl std::str::FromStr for ApiKeyToken {
             return Err(ApiKeyTokenError);
         }
         let key_id = id.parse().map_err(|_| ApiKeyTokenError)?;
-        Ok(Self {
-            key_id,
-            secret: Secret::new(secret),
-        })
+        Ok(Self { key_id, secret: Secret::new(secret) })
     }
 }
 
@@ -100,18 +97,13 @@ impl ApiKey {
 
     /// Whether `token` is this key's, and the key has not been revoked. Constant time in the secret.
     pub fn accepts(&self, token: &ApiKeyToken) -> bool {
-        let same = hash(token.secret.expose())
-            .as_bytes()
-            .ct_eq(self.secret_sha256.as_bytes());
+        let same = hash(token.secret.expose()).as_bytes().ct_eq(self.secret_sha256.as_bytes());
         bool::from(same) && self.key_id == token.key_id && self.revoked_at.is_none()
     }
 }
 
 fn hash(secret: &str) -> String {
-    Sha256::digest(secret.as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(secret.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -59,12 +59,7 @@ impl E164 {
     pub fn masked(&self) -> String {
         let digits = self.digits();
         let hidden = digits.len() - 6;
-        format!(
-            "+{}{}{}",
-            &digits[..3],
-            "*".repeat(hidden),
-            &digits[digits.len() - 3..]
-        )
+        format!("+{}{}{}", &digits[..3], "*".repeat(hidden), &digits[digits.len() - 3..])
     }
 }
 
@@ -128,13 +123,9 @@ mod tests {
     #[test]
     fn shapes() {
         use E164Error::*;
-        for good in [
-            "+15550100000",
-            "+911234567890",
-            "+918044319240",
-            "+1234567",
-            "+123456789012345",
-        ] {
+        for good in
+            ["+15550100000", "+911234567890", "+918044319240", "+1234567", "+123456789012345"]
+        {
             check(good, Ok(()));
         }
         check("", Err(Empty));

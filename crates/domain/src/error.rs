@@ -48,12 +48,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error without a cause below.
     pub fn new(kind: ErrorKind, operation: &'static str, message: impl fmt::Display) -> Self {
-        Self {
-            kind,
-            operation,
-            message: message.to_string(),
-            source: None,
-        }
+        Self { kind, operation, message: message.to_string(), source: None }
     }
 
     /// Adds the cause below.
@@ -68,9 +63,6 @@ impl Error {
 
     /// Whether the same call may succeed later without any change.
     pub fn is_retryable(&self) -> bool {
-        matches!(
-            self.kind,
-            ErrorKind::Busy | ErrorKind::Unavailable | ErrorKind::Full
-        )
+        matches!(self.kind, ErrorKind::Busy | ErrorKind::Unavailable | ErrorKind::Full)
     }
 }

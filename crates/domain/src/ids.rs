@@ -11,9 +11,7 @@ use uuid::Uuid;
 pub fn random_text(length: usize) -> String {
     const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
     let mut rng = rand::rng();
-    (0..length)
-        .map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())]))
-        .collect()
+    (0..length).map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())])).collect()
 }
 
 /// Why a text is not an identifier.
@@ -136,15 +134,9 @@ mod tests {
         }
         let fresh = TrunkId::random();
         assert_eq!(fresh.as_str().parse::<TrunkId>().unwrap(), fresh);
-        for bad in [
-            "",
-            "ST_",
-            "a1b2",
-            "st_abc",
-            "ST_a b",
-            "ST_é",
-            &format!("ST_{}", "a".repeat(65)),
-        ] {
+        for bad in
+            ["", "ST_", "a1b2", "st_abc", "ST_a b", "ST_é", &format!("ST_{}", "a".repeat(65))]
+        {
             assert!(bad.parse::<TrunkId>().is_err(), "{bad:?}");
         }
     }
@@ -153,12 +145,9 @@ mod tests {
     fn assistant_ids_have_one_form() {
         let id = "550e8400-e29b-41d4-a716-446655440000";
         assert_eq!(id.parse::<AssistantId>().unwrap().to_string(), id);
-        for bad in [
-            "",
-            "550e8400e29b41d4a716446655440000",
-            "{550e8400-e29b-41d4-a716-446655440000}",
-            "x",
-        ] {
+        for bad in
+            ["", "550e8400e29b41d4a716446655440000", "{550e8400-e29b-41d4-a716-446655440000}", "x"]
+        {
             assert!(bad.parse::<AssistantId>().is_err(), "{bad:?}");
         }
     }

@@ -47,10 +47,8 @@ pub fn fill<const N: usize>(
     metadata: &Map<String, Value>,
     on_missing: OnMissing,
 ) -> ([String; N], PlaceholderReport) {
-    let mut report = PlaceholderReport {
-        missing: BTreeSet::new(),
-        unused: metadata.keys().cloned().collect(),
-    };
+    let mut report =
+        PlaceholderReport { missing: BTreeSet::new(), unused: metadata.keys().cloned().collect() };
     let filled = texts.map(|text| fill_one(text, metadata, on_missing, &mut report));
     (filled, report)
 }
@@ -104,9 +102,7 @@ impl<'a> Placeholder<'a> {
             None => (body.trim(), None),
         };
         let is_key = !key.is_empty()
-            && key
-                .chars()
-                .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
+            && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
         is_key.then_some(Self { key, default })
     }
 }
@@ -125,12 +121,11 @@ fn lookup(
             let (first, path) = key.split_once('.')?;
             let first_value = metadata.get(first)?;
             unused.remove(first);
-            path.split('.')
-                .try_fold(first_value, |value, part| match value {
-                    Value::Object(object) => object.get(part),
-                    Value::Array(items) => items.get(part.parse::<usize>().ok()?),
-                    _ => None,
-                })?
+            path.split('.').try_fold(first_value, |value, part| match value {
+                Value::Object(object) => object.get(part),
+                Value::Array(items) => items.get(part.parse::<usize>().ok()?),
+                _ => None,
+            })?
         }
     };
     match value {
@@ -156,28 +151,12 @@ mod tests {
 
     #[test]
     fn values() {
-        check(
-            "Hello {{name}}!",
-            json!({"name": "John <b>"}),
-            "Hello John <b>!",
-        );
+        check("Hello {{name}}!", json!({"name": "John <b>"}), "Hello John <b>!");
         check("{{ name }}", json!({"name": "x"}), "x");
-        check(
-            "{{customer.name}}",
-            json!({"customer": {"name": "Ann"}}),
-            "Ann",
-        );
-        check(
-            "{{customer.name}}",
-            json!({"customer.name": "whole"}),
-            "whole",
-        );
+        check("{{customer.name}}", json!({"customer": {"name": "Ann"}}), "Ann");
+        check("{{customer.name}}", json!({"customer.name": "whole"}), "whole");
         check("{{items.1}}", json!({"items": ["a", "b"]}), "b");
-        check(
-            "{{n}} {{f}} {{b}}",
-            json!({"n": 3, "f": 1.5, "b": true}),
-            "3 1.5 true",
-        );
+        check("{{n}} {{f}} {{b}}", json!({"n": 3, "f": 1.5, "b": true}), "3 1.5 true");
         check("{{o}}", json!({"o": {"a": 1}}), r#"{"a":1}"#);
         check("{{name | there}}", json!({}), "there");
         check("{{name|there}}", json!({"name": "Ann"}), "Ann");
@@ -188,9 +167,7 @@ mod tests {
 
     #[test]
     fn what_is_no_placeholder_stays() {
-        for text in [
-            "{{}}", "{{ }}", "{{a b}}", "{{a", "a}}", "{a}", "{{|x}}", "", "{", "{{{",
-        ] {
+        for text in ["{{}}", "{{ }}", "{{a b}}", "{{a", "a}}", "{a}", "{{|x}}", "", "{", "{{{"] {
             check(text, json!({"a": "1"}), text);
         }
         check("{{{a}}}", json!({"a": "1"}), "{1}");
@@ -209,10 +186,7 @@ mod tests {
         assert_eq!(text, "1 {{gone}}");
         assert_eq!(report.missing, BTreeSet::from(["gone".to_owned()]));
         assert_eq!(report.unused, BTreeSet::from(["spare".to_owned()]));
-        assert_eq!(
-            filled("{{ gone }}", metadata, OnMissing::Keep).0,
-            "{{ gone }}"
-        );
+        assert_eq!(filled("{{ gone }}", metadata, OnMissing::Keep).0, "{{ gone }}");
     }
 
     proptest::proptest! {

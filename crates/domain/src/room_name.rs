@@ -67,9 +67,7 @@ impl RoomName {
             Parts::Assistant(_) => '_',
             Parts::Exotel(_) => '-',
         };
-        self.text
-            .rsplit_once(separator)
-            .map_or("", |(_, suffix)| suffix)
+        self.text.rsplit_once(separator).map_or("", |(_, suffix)| suffix)
     }
 
     /// The assistant, for the form that names it.
@@ -95,29 +93,14 @@ impl FromStr for RoomName {
     fn from_str(text: &str) -> Result<Self, RoomNameError> {
         let (parts, suffix) = if let Some(rest) = text.strip_prefix("exotel-") {
             let (number, suffix) = rest.rsplit_once('-').ok_or(RoomNameError)?;
-            (
-                Parts::Exotel(number.parse().map_err(|_| RoomNameError)?),
-                suffix,
-            )
+            (Parts::Exotel(number.parse().map_err(|_| RoomNameError)?), suffix)
         } else {
             let (id, suffix) = text.rsplit_once('_').ok_or(RoomNameError)?;
-            (
-                Parts::Assistant(id.parse().map_err(|_| RoomNameError)?),
-                suffix,
-            )
+            (Parts::Assistant(id.parse().map_err(|_| RoomNameError)?), suffix)
         };
         let good = (4..=32).contains(&suffix.len())
-            && suffix
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        if good {
-            Ok(Self {
-                text: text.into(),
-                parts,
-            })
-        } else {
-            Err(RoomNameError)
-        }
+            && suffix.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        if good { Ok(Self { text: text.into(), parts }) } else { Err(RoomNameError) }
     }
 }
 
@@ -162,10 +145,7 @@ mod tests {
         let number: E164 = "+918044319240".parse().unwrap();
         let twilio = RoomName::new(CallService::Twilio, assistant, &number);
         let exotel = RoomName::new(CallService::Exotel, assistant, &number);
-        for (name, id, to) in [
-            (&twilio, Some(assistant), None),
-            (&exotel, None, Some(&number)),
-        ] {
+        for (name, id, to) in [(&twilio, Some(assistant), None), (&exotel, None, Some(&number))] {
             let back: RoomName = name.as_str().parse().unwrap();
             assert_eq!(&back, name);
             assert_eq!((back.assistant_id(), back.to_number()), (id, to));

@@ -91,8 +91,7 @@ impl FromStr for SipAddress {
         let (host, port) = match text.strip_prefix('[') {
             Some(rest) => {
                 let (host, port) = rest.split_once(']').ok_or(SipAddressError)?;
-                host.parse::<std::net::Ipv6Addr>()
-                    .map_err(|_| SipAddressError)?;
+                host.parse::<std::net::Ipv6Addr>().map_err(|_| SipAddressError)?;
                 match port.strip_prefix(':') {
                     None if port.is_empty() => (None, None),
                     port => (None, Some(port.ok_or(SipAddressError)?)),
@@ -117,11 +116,7 @@ impl FromStr for SipAddress {
         let port_ok = port.is_none_or(|port| {
             port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|p| p > 0)
         });
-        if host_ok && port_ok {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(SipAddressError)
-        }
+        if host_ok && port_ok { Ok(Self(text.to_owned())) } else { Err(SipAddressError) }
     }
 }
 
@@ -188,14 +183,9 @@ mod tests {
 
     #[test]
     fn addresses() {
-        for good in [
-            "a",
-            "acme.pstn.twilio.com",
-            "10.0.0.1:5060",
-            "[::1]:5070",
-            "[2001:db8::1]",
-            "h_x:1",
-        ] {
+        for good in
+            ["a", "acme.pstn.twilio.com", "10.0.0.1:5060", "[::1]:5070", "[2001:db8::1]", "h_x:1"]
+        {
             assert!(good.parse::<SipAddress>().is_ok(), "{good}");
         }
         for bad in [

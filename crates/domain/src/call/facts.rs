@@ -99,9 +99,8 @@ impl Facts {
     pub fn merge(&mut self, hint: &Hint) -> bool {
         match hint {
             Hint::Joined { at, participant } => {
-                let known = participant
-                    .as_ref()
-                    .is_some_and(|p| earliest(&mut self.participant, p));
+                let known =
+                    participant.as_ref().is_some_and(|p| earliest(&mut self.participant, p));
                 earliest(&mut self.dialed_at, at) | known
             }
             Hint::Ringing { at } => earliest(&mut self.ringing_at, at),
@@ -119,6 +118,35 @@ impl Facts {
             }
             Hint::Line(_) => false,
         }
+    }
+
+    /// Takes in all that `other` knows.
+    pub fn absorb(&mut self, other: &Self) {
+        fn take<T: Ord + Clone>(known: &mut Option<T>, heard: Option<&T>) {
+            if let Some(heard) = heard {
+                earliest(known, heard);
+            }
+        }
+        let Self {
+            participant,
+            dialed_at,
+            ringing_at,
+            answered_at,
+            leg_ended_at,
+            leg_end,
+            agent_joined_at,
+            agent_left_at,
+            hang_up,
+        } = other;
+        take(&mut self.participant, participant.as_ref());
+        take(&mut self.dialed_at, dialed_at.as_ref());
+        take(&mut self.ringing_at, ringing_at.as_ref());
+        take(&mut self.answered_at, answered_at.as_ref());
+        take(&mut self.leg_ended_at, leg_ended_at.as_ref());
+        take(&mut self.leg_end, leg_end.as_ref());
+        take(&mut self.agent_joined_at, agent_joined_at.as_ref());
+        take(&mut self.hang_up, hang_up.as_ref());
+        self.agent_left_at = self.agent_left_at.max(*agent_left_at);
     }
 
     /// Decides to end the call; the first decision stands.

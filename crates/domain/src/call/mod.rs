@@ -43,14 +43,8 @@ pub enum Status {
 
 impl Status {
     /// All of them, in order.
-    pub const ALL: [Self; 6] = [
-        Self::Queued,
-        Self::Starting,
-        Self::Dialing,
-        Self::Ringing,
-        Self::InProgress,
-        Self::Ended,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Queued, Self::Starting, Self::Dialing, Self::Ringing, Self::InProgress, Self::Ended];
 
     /// The word of the API.
     pub fn as_str(self) -> &'static str {
@@ -185,10 +179,7 @@ impl Call {
     /// A new call in status `queued`, due at once.
     pub fn new(order: Order) -> Self {
         let webhook = match order.end_call_url {
-            Some(_) => WebhookState::Pending {
-                attempts: 0,
-                next_at: order.created_at,
-            },
+            Some(_) => WebhookState::Pending { attempts: 0, next_at: order.created_at },
             None => WebhookState::None,
         };
         Self {
@@ -249,10 +240,7 @@ impl Call {
 
     /// The time of `status` on the [timeline](Self::timeline).
     pub fn time_of(&self, status: Status) -> Option<DateTime<Utc>> {
-        self.timeline()
-            .into_iter()
-            .find(|(s, _)| *s == status)
-            .map(|(_, at)| at)
+        self.timeline().into_iter().find(|(s, _)| *s == status).map(|(_, at)| at)
     }
 
     /// Takes in a hint; `true` when something changed. A closed call never changes.
@@ -286,10 +274,7 @@ impl Call {
 
     /// Seconds from the answer to the end; 0 when never answered or not yet ended.
     pub fn talk_secs(&self) -> f64 {
-        match (
-            self.time_of(Status::InProgress),
-            self.time_of(Status::Ended),
-        ) {
+        match (self.time_of(Status::InProgress), self.time_of(Status::Ended)) {
             (Some(answered), Some(ended)) => {
                 f64::from(i32::try_from((ended - answered).num_milliseconds()).unwrap_or(i32::MAX))
                     / 1000.0

@@ -121,12 +121,7 @@ pub struct Cause {
 impl Cause {
     /// A cause that will not go away by itself.
     pub fn new(layer: Layer, code: impl Into<String>, text: impl Into<String>) -> Self {
-        Self {
-            layer,
-            code: code.into(),
-            text: text.into(),
-            retryable: false,
-        }
+        Self { layer, code: code.into(), text: text.into(), retryable: false }
     }
 
     /// Marks the cause as one that may be gone later.
@@ -221,7 +216,12 @@ pub enum LegEnd {
     Unavailable,
     /// The callee or its network refused, with a code that the source does not know.
     Rejected,
-    /// A look found no leg.
+    /// The attempt was given up on the provider's side, for a reason that the source does not know
+    /// (a 5xx, or no connection to the trunk).
+    Aborted,
+    /// The leg left the room; the source knows no reason.
+    Left,
+    /// A look found no leg where one may have been.
     Gone,
 }
 
@@ -266,19 +266,11 @@ pub struct Termination {
 
 impl Termination {
     fn completed(reason: EndReason) -> Self {
-        Self {
-            outcome: Outcome::Completed,
-            cause: None,
-            end_reason: Some(reason),
-        }
+        Self { outcome: Outcome::Completed, cause: None, end_reason: Some(reason) }
     }
 
     fn because(outcome: Outcome, layer: Layer, code: &str, text: &str) -> Self {
-        Self {
-            outcome,
-            cause: Some(Cause::new(layer, code, text)),
-            end_reason: None,
-        }
+        Self { outcome, cause: Some(Cause::new(layer, code, text)), end_reason: None }
     }
 
     fn of_hang_up(reason: &HangUpReason, answered: bool) -> Self {
@@ -295,12 +287,8 @@ impl Termination {
             HangUpReason::AgentUnavailable | HangUpReason::AgentLeft => Self {
                 outcome: Outcome::AgentUnavailable,
                 cause: Some(
-                    Cause::new(
-                        Layer::Agent,
-                        "not_joined",
-                        "no agent was in the room in time",
-                    )
-                    .retryable(),
+                    Cause::new(Layer::Agent, "not_joined", "no agent was in the room in time")
+                        .retryable(),
                 ),
                 end_reason: None,
             },
@@ -330,16 +318,12 @@ impl Termination {
             return Self::of_hang_up(reason, answered);
         }
         match end {
-            LegEnd::Refused(status) => Self {
-                outcome: status.outcome(),
-                cause: Some(status.cause()),
-                end_reason: None,
-            },
-            LegEnd::Failed { outcome, cause } => Self {
-                outcome: *outcome,
-                cause: Some(cause.clone()),
-                end_reason: None,
-            },
+            LegEnd::Refused(status) => {
+                Self { outcome: status.outcome(), cause: Some(status.cause()), end_reason: None }
+            }
+            LegEnd::Failed { outcome, cause } => {
+                Self { outcome: *outcome, cause: Some(cause.clone()), end_reason: None }
+            }
             LegEnd::CalleeHangup => Self::completed(EndReason::CalleeHangup),
             LegEnd::MediaTimeout => Self::completed(EndReason::MediaTimeout),
             LegEnd::Removed if answered => Self::completed(EndReason::AgentHangup),
@@ -362,13 +346,27 @@ impl Termination {
                 "user_rejected",
                 "the callee or its network refused",
             ),
-            LegEnd::Lost | LegEnd::Unavailable | LegEnd::Rejected => Self::because(
-                Outcome::Interrupted,
+            LegEnd::Aborted if !answered => Self::because(
+                Outcome::Failed,
                 Layer::Livekit,
-                "leg_lost",
-                "the connection to the phone was lost",
+                "client_initiated",
+                "the trunk could not be reached or failed",
             ),
-            LegEnd::Gone => Self::because(
+            // An answered leg that leaves in good order: somebody has hung up.
+            LegEnd::Left if answered => {
+                let text = "the phone left the room; who hung up was not told";
+                let cause = Some(Cause::new(Layer::Livekit, "leg_left", text));
+                Self { outcome: Outcome::Completed, cause, end_reason: None }
+            }
+            LegEnd::Lost | LegEnd::Unavailable | LegEnd::Rejected | LegEnd::Aborted => {
+                Self::because(
+                    Outcome::Interrupted,
+                    Layer::Livekit,
+                    "leg_lost",
+                    "the connection to the phone was lost",
+                )
+            }
+            LegEnd::Left | LegEnd::Gone => Self::because(
                 Outcome::Interrupted,
                 Layer::Livekit,
                 "leg_gone",
@@ -383,10 +381,7 @@ mod tests {
     use super::*;
 
     fn sip(code: u16, reason: &str) -> LegEnd {
-        LegEnd::Refused(SipStatus {
-            code,
-            reason: reason.into(),
-        })
+        LegEnd::Refused(SipStatus { code, reason: reason.into() })
     }
 
     #[test]
@@ -396,10 +391,7 @@ mod tests {
             let end = Termination::derive(&sip(code, reason), false, None);
             assert_eq!(end.outcome, outcome, "{code} {reason}");
             let cause = end.cause.unwrap();
-            assert_eq!(
-                (cause.layer, cause.code.as_str()),
-                (Layer::Sip, code.to_string().as_str())
-            );
+            assert_eq!((cause.layer, cause.code.as_str()), (Layer::Sip, code.to_string().as_str()));
             assert_eq!(
                 (cause.text.as_str(), cause.retryable),
                 (reason, retryable),
@@ -445,62 +437,20 @@ mod tests {
             );
             assert_eq!(
                 got.cause.is_none(),
-                outcome == Completed,
-                "{end:?}: a cause unless completed"
+                reason.is_some(),
+                "{end:?}: a cause where no end reason says it"
             );
         };
-        check(
-            LegEnd::CalleeHangup,
-            true,
-            None,
-            Completed,
-            Some(CalleeHangup),
-        );
+        check(LegEnd::CalleeHangup, true, None, Completed, Some(CalleeHangup));
         // The callee was first, although we were about to hang up too.
-        check(
-            LegEnd::CalleeHangup,
-            true,
-            Some(HangUpReason::Api),
-            Completed,
-            Some(CalleeHangup),
-        );
-        check(
-            LegEnd::MediaTimeout,
-            true,
-            None,
-            Completed,
-            Some(MediaTimeout),
-        );
+        check(LegEnd::CalleeHangup, true, Some(HangUpReason::Api), Completed, Some(CalleeHangup));
+        check(LegEnd::MediaTimeout, true, None, Completed, Some(MediaTimeout));
         check(LegEnd::Removed, true, None, Completed, Some(AgentHangup));
-        check(
-            LegEnd::Removed,
-            true,
-            Some(HangUpReason::Api),
-            Completed,
-            Some(ApiHangup),
-        );
-        check(
-            LegEnd::Removed,
-            true,
-            Some(HangUpReason::MaxDuration),
-            Completed,
-            Some(MaxDuration),
-        );
-        check(
-            LegEnd::Removed,
-            true,
-            Some(HangUpReason::AgentUnavailable),
-            AgentUnavailable,
-            None,
-        );
+        check(LegEnd::Removed, true, Some(HangUpReason::Api), Completed, Some(ApiHangup));
+        check(LegEnd::Removed, true, Some(HangUpReason::MaxDuration), Completed, Some(MaxDuration));
+        check(LegEnd::Removed, true, Some(HangUpReason::AgentUnavailable), AgentUnavailable, None);
         check(LegEnd::Removed, false, None, Canceled, None);
-        check(
-            LegEnd::RingTimeout,
-            false,
-            Some(HangUpReason::Api),
-            Canceled,
-            None,
-        );
+        check(LegEnd::RingTimeout, false, Some(HangUpReason::Api), Canceled, None);
         check(
             LegEnd::RingTimeout,
             false,
@@ -509,32 +459,20 @@ mod tests {
             None,
         );
         check(LegEnd::RingTimeout, false, None, NoAnswer, None);
-        check(
-            sip(487, ""),
-            false,
-            Some(HangUpReason::AgentUnavailable),
-            AgentUnavailable,
-            None,
-        );
+        check(sip(487, ""), false, Some(HangUpReason::AgentUnavailable), AgentUnavailable, None);
         check(sip(486, ""), false, Some(HangUpReason::Api), Busy, None);
         check(LegEnd::Unavailable, false, None, NoAnswer, None);
         check(LegEnd::Rejected, false, None, Rejected, None);
         check(LegEnd::Lost, true, None, Interrupted, None);
         check(LegEnd::Lost, false, None, Interrupted, None);
+        check(LegEnd::Aborted, false, None, Failed, None);
+        check(LegEnd::Aborted, true, None, Interrupted, None);
+        check(LegEnd::Left, true, None, Completed, None);
+        check(LegEnd::Left, true, Some(HangUpReason::Api), Completed, Some(ApiHangup));
+        check(LegEnd::Left, false, None, Interrupted, None);
+        check(LegEnd::Gone, true, None, Interrupted, None);
         check(LegEnd::Gone, false, None, Interrupted, None);
-        check(
-            LegEnd::Gone,
-            true,
-            Some(HangUpReason::Api),
-            Completed,
-            Some(ApiHangup),
-        );
-        check(
-            LegEnd::Gone,
-            false,
-            Some(HangUpReason::Interrupted),
-            Interrupted,
-            None,
-        );
+        check(LegEnd::Gone, true, Some(HangUpReason::Api), Completed, Some(ApiHangup));
+        check(LegEnd::Gone, false, Some(HangUpReason::Interrupted), Interrupted, None);
     }
 }

@@ -42,10 +42,7 @@ fn started() -> Call {
 }
 
 fn participant() -> Participant {
-    Participant {
-        sid: "PA_1".into(),
-        identity: "phone-+15550100000".into(),
-    }
+    Participant { sid: "PA_1".into(), identity: "phone-+15550100000".into() }
 }
 
 fn closed_after(base: &Call, hints: &[Hint]) -> Call {
@@ -63,43 +60,25 @@ fn a_call_from_queue_to_hang_up() {
     assert_eq!(call.status(), Status::Queued);
     call.started_at = Some(t(101));
     assert_eq!(call.status(), Status::Starting);
-    assert!(call.apply(&Hint::Joined {
-        at: t(102),
-        participant: Some(participant())
-    }));
+    assert!(call.apply(&Hint::Joined { at: t(102), participant: Some(participant()) }));
     assert_eq!(call.status(), Status::Dialing);
     assert!(call.apply(&Hint::Ringing { at: t(103) }));
-    assert!(
-        !call.apply(&Hint::Ringing { at: t(104) }),
-        "a repetition is nothing new"
-    );
+    assert!(!call.apply(&Hint::Ringing { at: t(104) }), "a repetition is nothing new");
     assert_eq!(call.status(), Status::Ringing);
     call.apply(&Hint::Answered { at: t(110) });
     assert_eq!(call.status(), Status::InProgress);
-    call.apply(&Hint::Ended {
-        at: t(170),
-        end: LegEnd::CalleeHangup,
-    });
+    call.apply(&Hint::Ended { at: t(170), end: LegEnd::CalleeHangup });
     call.close(t(171));
     assert_eq!(call.status(), Status::Ended);
     let end = call.termination.clone().unwrap();
-    assert_eq!(
-        (end.outcome, end.end_reason),
-        (Outcome::Completed, Some(EndReason::CalleeHangup))
-    );
+    assert_eq!((end.outcome, end.end_reason), (Outcome::Completed, Some(EndReason::CalleeHangup)));
     assert_eq!((call.ended_at, call.talk_secs()), (Some(t(170)), 60.0));
     assert_eq!(call.timeline().len(), 6);
 }
 
 #[test]
 fn a_missed_answer_is_made_up_at_the_end() {
-    let call = closed_after(
-        &started(),
-        &[Hint::Ended {
-            at: t(170),
-            end: LegEnd::CalleeHangup,
-        }],
-    );
+    let call = closed_after(&started(), &[Hint::Ended { at: t(170), end: LegEnd::CalleeHangup }]);
     assert_eq!(call.facts.answered_at, Some(t(170)));
     assert_eq!(call.talk_secs(), 0.0);
 }
@@ -109,16 +88,10 @@ fn the_first_decision_to_hang_up_stands() {
     let mut call = started();
     assert!(call.decide_hang_up(t(105), HangUpReason::Api));
     assert!(!call.decide_hang_up(t(104), HangUpReason::MaxDuration));
-    call.apply(&Hint::Ended {
-        at: t(106),
-        end: LegEnd::Removed,
-    });
+    call.apply(&Hint::Ended { at: t(106), end: LegEnd::Removed });
     call.close(t(106));
     assert_eq!(call.termination.clone().unwrap().outcome, Outcome::Canceled);
-    assert!(
-        !call.decide_hang_up(t(107), HangUpReason::Api),
-        "a closed call takes no decision"
-    );
+    assert!(!call.decide_hang_up(t(107), HangUpReason::Api), "a closed call takes no decision");
 }
 
 #[test]
@@ -131,10 +104,7 @@ fn fields_of_a_newer_version_survive() {
 
 fn leg_end() -> impl Strategy<Value = LegEnd> {
     prop_oneof![
-        (300u16..700).prop_map(|code| LegEnd::Refused(SipStatus {
-            code,
-            reason: "r".into()
-        })),
+        (300u16..700).prop_map(|code| LegEnd::Refused(SipStatus { code, reason: "r".into() })),
         Just(LegEnd::Failed {
             outcome: Outcome::Failed,
             cause: Cause::new(Layer::Livekit, "x", "y")
@@ -146,6 +116,8 @@ fn leg_end() -> impl Strategy<Value = LegEnd> {
         Just(LegEnd::Lost),
         Just(LegEnd::Unavailable),
         Just(LegEnd::Rejected),
+        Just(LegEnd::Aborted),
+        Just(LegEnd::Left),
         Just(LegEnd::Gone),
     ]
 }
@@ -154,14 +126,8 @@ fn hint() -> impl Strategy<Value = Hint> {
     // Times from before the call's creation too: other machines' clocks.
     let at = || (90i64..200).prop_map(t);
     prop_oneof![
-        at().prop_map(|at| Hint::Joined {
-            at,
-            participant: Some(participant())
-        }),
-        at().prop_map(|at| Hint::Joined {
-            at,
-            participant: None
-        }),
+        at().prop_map(|at| Hint::Joined { at, participant: Some(participant()) }),
+        at().prop_map(|at| Hint::Joined { at, participant: None }),
         at().prop_map(|at| Hint::Ringing { at }),
         at().prop_map(|at| Hint::Answered { at }),
         (at(), leg_end()).prop_map(|(at, end)| Hint::Ended { at, end }),
@@ -200,6 +166,27 @@ proptest! {
         // What a look reports is itself a set of hints.
         let looked: Vec<Hint> = kept.into_iter().chain(hints).collect();
         prop_assert_eq!(closed_after(&base, &looked), whole);
+    }
+
+    #[test]
+    fn two_halves_of_the_hints_absorb_into_the_whole(
+        (hints, some) in prop::collection::vec(hint(), 0..10).prop_flat_map(|hints| {
+            let some = prop::sample::subsequence(hints.clone(), 0..=hints.len());
+            (Just(hints), some)
+        }),
+    ) {
+        let facts = |hints: &[Hint]| {
+            let mut facts = Facts::default();
+            for hint in hints {
+                facts.merge(hint);
+            }
+            facts
+        };
+        let (mut one, mut other) = (facts(&some), facts(&hints));
+        other.absorb(&one);
+        one.absorb(&facts(&hints));
+        prop_assert_eq!(&one, &facts(&hints));
+        prop_assert_eq!(&other, &one);
     }
 
     #[test]
