@@ -123,13 +123,13 @@ impl fmt::Display for RoomName {
     }
 }
 
-/// Debug output masks the number that an Exotel room name holds.
+/// For logs: the name, with the number masked that an Exotel room name holds.
 impl fmt::Debug for RoomName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.parts {
-            Parts::Assistant(_) => write!(f, "RoomName({})", self.text),
+            Parts::Assistant(_) => f.write_str(&self.text),
             Parts::Exotel(number) => {
-                write!(f, "RoomName(exotel-{}-{})", number.masked(), self.suffix())
+                write!(f, "exotel-{}-{}", number.masked(), self.suffix())
             }
         }
     }

@@ -1,5 +1,7 @@
 //! What was said.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +15,8 @@ pub enum Speaker {
     User,
 }
 
-/// One final line of a transcript.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One final line of a transcript. Debug output leaves out what was said.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TranscriptLine {
     /// Who spoke.
     pub speaker: Speaker,
@@ -22,4 +24,11 @@ pub struct TranscriptLine {
     pub text: String,
     /// When it was begun to be said.
     pub timestamp: DateTime<Utc>,
+}
+
+impl fmt::Debug for TranscriptLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let chars = self.text.chars().count();
+        write!(f, "TranscriptLine({:?}, {chars} characters, {})", self.speaker, self.timestamp)
+    }
 }

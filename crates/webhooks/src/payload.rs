@@ -116,9 +116,8 @@ impl<'a> CallDetails<'a> {
     ) -> Self {
         let order = &call.order;
         let answered_at = call.time_of(Status::InProgress);
-        let started_at = answered_at
-            .or_else(|| call.time_of(Status::Dialing))
-            .unwrap_or(order.created_at);
+        let started_at =
+            answered_at.or_else(|| call.time_of(Status::Dialing)).unwrap_or(order.created_at);
         let end = call.termination.as_ref();
         Self {
             room_name: order.room_name.as_str(),
@@ -130,14 +129,12 @@ impl<'a> CallDetails<'a> {
             transcripts: transcript.iter().map(Line::from).collect(),
             started_at: iso(started_at),
             ended_at: call.ended_at.map(iso),
-            call_duration_minutes: minutes(call.talk_secs()),
+            call_duration_minutes: call.talk_minutes(),
             metadata: &order.metadata,
             call_status: call.status().as_str(),
             outcome: end.map(|end| end.outcome.as_str()),
             cause: end.and_then(|end| end.cause.as_ref()).map(Into::into),
-            end_reason: end
-                .and_then(|end| end.end_reason)
-                .map(|reason| reason.as_str()),
+            end_reason: end.and_then(|end| end.end_reason).map(|reason| reason.as_str()),
             answered_at: answered_at.map(iso),
             created_at: iso(order.created_at),
             call_service: order.call_service.as_str(),
@@ -147,43 +144,20 @@ impl<'a> CallDetails<'a> {
 
 impl<'a> From<&'a TranscriptLine> for Line<'a> {
     fn from(line: &'a TranscriptLine) -> Self {
-        let TranscriptLine {
-            speaker,
-            text,
-            timestamp,
-        } = line;
-        Self {
-            speaker: *speaker,
-            text,
-            timestamp: iso(*timestamp),
-        }
+        let TranscriptLine { speaker, text, timestamp } = line;
+        Self { speaker: *speaker, text, timestamp: iso(*timestamp) }
     }
 }
 
 impl<'a> From<&'a Cause> for CauseDetails<'a> {
     fn from(cause: &'a Cause) -> Self {
-        let Cause {
-            layer,
-            code,
-            text,
-            retryable,
-        } = cause;
-        Self {
-            layer: *layer,
-            code,
-            text,
-            retryable: *retryable,
-        }
+        let Cause { layer, code, text, retryable } = cause;
+        Self { layer: *layer, code, text, retryable: *retryable }
     }
 }
 
 fn iso(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
-}
-
-/// Four decimals are 6 ms: enough to count seconds back.
-fn minutes(seconds: f64) -> f64 {
-    (seconds / 60.0 * 10_000.0).round() / 10_000.0
 }
 
 #[cfg(test)]

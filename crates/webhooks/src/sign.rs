@@ -63,9 +63,7 @@ pub enum SecretError {
 impl SigningSecret {
     /// A fresh secret with 32 bytes from the thread's cryptographic generator.
     pub fn generate() -> Self {
-        Self {
-            key: rand::random::<[u8; 32]>().to_vec(),
-        }
+        Self { key: rand::random::<[u8; 32]>().to_vec() }
     }
 
     /// The text, `whsec_…`, to hand to the receiver.
@@ -85,10 +83,7 @@ impl SigningSecret {
         // A key of exactly one block cannot be of a wrong length, and padding it here is what HMAC
         // does with a shorter key anyway (RFC 2104, section 2).
         let mut block = [0; BLOCK];
-        block
-            .iter_mut()
-            .zip(&self.key)
-            .for_each(|(padded, byte)| *padded = *byte);
+        block.iter_mut().zip(&self.key).for_each(|(padded, byte)| *padded = *byte);
         let mut mac = <Hmac<Sha256> as Mac>::new(&block.into());
         for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
             mac.update(part);
@@ -100,9 +95,7 @@ impl SigningSecret {
 impl FromStr for SigningSecret {
     type Err = SecretError;
     fn from_str(text: &str) -> Result<Self, SecretError> {
-        let encoded = text
-            .strip_prefix(SECRET_PREFIX)
-            .ok_or(SecretError::Prefix)?;
+        let encoded = text.strip_prefix(SECRET_PREFIX).ok_or(SecretError::Prefix)?;
         let key = STANDARD.decode(encoded).map_err(|_| SecretError::Base64)?;
         if KEY_BYTES.contains(&key.len()) {
             Ok(Self { key })
@@ -133,10 +126,8 @@ pub fn signature_header<'a>(
     timestamp: DateTime<Utc>,
     body: &[u8],
 ) -> Option<String> {
-    let signatures: Vec<_> = secrets
-        .into_iter()
-        .map(|secret| secret.sign(id, timestamp, body))
-        .collect();
+    let signatures: Vec<_> =
+        secrets.into_iter().map(|secret| secret.sign(id, timestamp, body)).collect();
     (!signatures.is_empty()).then(|| signatures.join(" "))
 }
 
@@ -189,11 +180,7 @@ pub fn verify<'a>(
     secrets
         .into_iter()
         .map(|secret| secret.mac(message.id, message.timestamp, message.body))
-        .any(|mac| {
-            given
-                .iter()
-                .any(|signature| mac.clone().verify_slice(signature).is_ok())
-        })
+        .any(|mac| given.iter().any(|signature| mac.clone().verify_slice(signature).is_ok()))
         .then_some(())
         .ok_or(VerifyError::Signature)
 }

@@ -1,18 +1,26 @@
 //! What is known of a call, gathered from sources that repeat, reorder and lose messages.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::outcome::{HangUpReason, LegEnd};
 use crate::TranscriptLine;
 
-/// A participant of a room.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// A participant of a room. Debug output leaves out the identity: it holds the phone number.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Participant {
     /// The server's id of it, `PA_…`.
     pub sid: String,
     /// Its identity, `phone-+…` for the callee.
     pub identity: String,
+}
+
+impl fmt::Debug for Participant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Participant({})", self.sid)
+    }
 }
 
 /// One thing that a source (the provider's leg, LiveKit's webhooks, a look at the room, an

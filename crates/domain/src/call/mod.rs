@@ -272,6 +272,12 @@ impl Call {
         self.ended_at = self.time_of(Status::Ended);
     }
 
+    /// Minutes from the answer to the end, to four decimals (6 ms); 0 when never answered or not yet
+    /// ended.
+    pub fn talk_minutes(&self) -> f64 {
+        (self.talk_secs() / 60.0 * 10_000.0).round() / 10_000.0
+    }
+
     /// Seconds from the answer to the end; 0 when never answered or not yet ended.
     pub fn talk_secs(&self) -> f64 {
         match (self.time_of(Status::InProgress), self.time_of(Status::Ended)) {

@@ -84,6 +84,16 @@ fn a_missed_answer_is_made_up_at_the_end() {
 }
 
 #[test]
+fn durations_are_minutes_to_four_decimals() {
+    for (millis, expect) in [(330_000, 5.5), (0, 0.0), (1_000, 0.0167), (100_123, 1.6687)] {
+        let answered = Hint::Answered { at: t(110) };
+        let at = t(110) + TimeDelta::milliseconds(millis);
+        let ended = Hint::Ended { at, end: LegEnd::CalleeHangup };
+        assert_eq!(closed_after(&started(), &[answered, ended]).talk_minutes(), expect);
+    }
+}
+
+#[test]
 fn the_first_decision_to_hang_up_stands() {
     let mut call = started();
     assert!(call.decide_hang_up(t(105), HangUpReason::Api));

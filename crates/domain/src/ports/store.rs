@@ -77,7 +77,7 @@ pub struct IdempotencyKey {
     pub key: String,
     /// A hash of the request's body, in hex.
     pub fingerprint: String,
-    /// When the key may be used anew.
+    /// When the key may be used anew: by calls created then or later.
     pub expires_at: DateTime<Utc>,
 }
 
@@ -101,7 +101,7 @@ pub enum Inserted {
 ///
 /// Ownership: a call is worked on by one node at a time, its `owner`. A node stays an owner for as
 /// long as its [`heartbeat`](Calls::heartbeat) is fresh; the calls of a node whose heartbeat has
-/// run out can be claimed by others. A late owner's [`save`](Calls::save) then fails, because the
+/// run out, or that never had one, can be claimed by others, due or not. A late owner's [`save`](Calls::save) then fails, because the
 /// claim changed the version.
 ///
 /// Errors of all methods: [`Unavailable`](crate::ErrorKind::Unavailable),
@@ -110,7 +110,8 @@ pub enum Inserted {
 pub trait Calls: Send + Sync {
     /// Stores a new call with version 1 and, in the same step, uses up `key` for the call's account.
     ///
-    /// Of any number of concurrent inserts with one key exactly one is [`Inserted::New`]. On success
+    /// Of any number of concurrent inserts with one key exactly one is [`Inserted::New`]; that a key
+    /// is known comes before all errors. On success
     /// `call.version` is 1. Errors: [`Busy`](crate::ErrorKind::Busy) when the call
     /// [occupies](Status::occupies_trunk) its trunk and as many calls as `max_concurrent_calls`
     /// already do (nothing is stored, the key is not used up); [`Exists`](crate::ErrorKind::Exists)
@@ -128,19 +129,20 @@ pub trait Calls: Send + Sync {
     ///
     /// Errors: [`Conflict`](crate::ErrorKind::Conflict) when it is not, or the call is gone;
     /// [`Busy`](crate::ErrorKind::Busy) when the save would make the call occupy its trunk beyond
-    /// `max_concurrent_calls`.
+    /// `max_concurrent_calls`; a call that occupies it already can always be saved.
     async fn save(&self, call: &mut Call) -> Result<()>;
 
     /// Claims up to `limit` calls for `node`: first those that are due (`due_at <= now`) and have no
-    /// owner, the longest due first, then those whose owner's heartbeat ran out before `now`. Each
-    /// claim sets the owner and raises the version; no call is claimed twice.
+    /// owner, the longest due first, then those whose owner, another node, has a heartbeat that ran
+    /// out before `now`. Each claim sets the owner and raises the version; no call is claimed twice.
     async fn claim_due(&self, node: &NodeId, now: DateTime<Utc>, limit: u32) -> Result<Vec<Call>>;
 
     /// Says that `node` lives until `until`.
     async fn heartbeat(&self, node: &NodeId, until: DateTime<Utc>) -> Result<()>;
 
-    /// Gives up all calls of `node` and makes those that have a duty left due at `now`: at the
-    /// node's start (it takes its own back at once) and at its end. Returns how many.
+    /// Gives up all calls of `node`, raising their versions, and makes those that have a duty left
+    /// (a due time, or not ended) due at `now`: at the node's start (it takes its own back at once)
+    /// and at its end. Returns how many it gave up.
     async fn release(&self, node: &NodeId, now: DateTime<Utc>) -> Result<u64>;
 
     /// Reserves the next free moment for starting a call on a trunk: at or after `now`, at least
@@ -190,7 +192,7 @@ pub struct Delivery {
 /// The log of webhook attempts.
 #[async_trait]
 pub trait Deliveries: Send + Sync {
-    /// Adds an attempt.
+    /// Adds an attempt; one that is logged already stays as it is.
     async fn log(&self, delivery: &Delivery) -> Result<()>;
 
     /// All attempts for a call, oldest first.
@@ -200,7 +202,7 @@ pub trait Deliveries: Send + Sync {
 /// Accounts, API keys, assistants and trunks.
 ///
 /// Reads of assistants and trunks name the account: a row of another account is like a missing one.
-/// Lists are newest first.
+/// Lists are newest first. Inserts fail with [`Exists`](crate::ErrorKind::Exists) when the id is taken.
 #[async_trait]
 pub trait Directory: Send + Sync {
     /// The account of that name; created when there is none. Atomic: one name, one account.

@@ -130,14 +130,11 @@ impl Guard {
         if addresses.is_empty() {
             return Err(ResolveError::Empty(name.to_owned()));
         }
-        let refused = addresses
-            .iter()
-            .find_map(|address| special_range(address.ip()));
+        let refused = addresses.iter().find_map(|address| special_range(address.ip()));
         match refused {
-            Some(range) if !self.dangerous_allow_private => Err(ResolveError::Refused {
-                name: name.to_owned(),
-                range,
-            }),
+            Some(range) if !self.dangerous_allow_private => {
+                Err(ResolveError::Refused { name: name.to_owned(), range })
+            }
             _ => Ok(addresses),
         }
     }
@@ -166,9 +163,8 @@ pub struct GuardedResolver(pub Guard);
 impl GuardedResolver {
     async fn lookup(self, name: String) -> Result<Vec<SocketAddr>, ResolveError> {
         // Port 0 is replaced by the URL's port.
-        let found: io::Result<Vec<_>> = tokio::net::lookup_host((name.as_str(), 0))
-            .await
-            .map(Iterator::collect);
+        let found: io::Result<Vec<_>> =
+            tokio::net::lookup_host((name.as_str(), 0)).await.map(Iterator::collect);
         match found {
             Ok(addresses) => self.0.check_resolved(&name, addresses),
             Err(source) => Err(ResolveError::Lookup { name, source }),

@@ -41,36 +41,21 @@ const DOCUMENTATION: Range = range("documentation address", "RFC 5737");
 
 /// The first that contains an address names it.
 const V4: &[(Ipv4Net, Range)] = &[
-    (
-        v4(0, 0, 0, 8),
-        range("\"this network\" address", "RFC 1122"),
-    ),
+    (v4(0, 0, 0, 8), range("\"this network\" address", "RFC 1122")),
     (v4(10, 0, 0, 8), PRIVATE),
-    (
-        v4(100, 64, 0, 10),
-        range("carrier-grade NAT address", "RFC 6598"),
-    ),
+    (v4(100, 64, 0, 10), range("carrier-grade NAT address", "RFC 6598")),
     (v4(127, 0, 0, 8), range("loopback address", "RFC 1122")),
     (v4(169, 254, 0, 16), range("link-local address", "RFC 3927")),
     (v4(172, 16, 0, 12), PRIVATE),
     (v4(192, 0, 0, 24), range("protocol assignment", "RFC 6890")),
     (v4(192, 0, 2, 24), DOCUMENTATION),
-    (
-        v4(192, 88, 99, 24),
-        range("deprecated 6to4 relay address", "RFC 7526"),
-    ),
+    (v4(192, 88, 99, 24), range("deprecated 6to4 relay address", "RFC 7526")),
     (v4(192, 168, 0, 16), PRIVATE),
-    (
-        v4(198, 18, 0, 15),
-        range("benchmarking address", "RFC 2544"),
-    ),
+    (v4(198, 18, 0, 15), range("benchmarking address", "RFC 2544")),
     (v4(198, 51, 100, 24), DOCUMENTATION),
     (v4(203, 0, 113, 24), DOCUMENTATION),
     (v4(224, 0, 0, 4), range("multicast address", "RFC 5771")),
-    (
-        Ipv4Net::new_assert(Ipv4Addr::BROADCAST, 32),
-        range("broadcast address", "RFC 919"),
-    ),
+    (Ipv4Net::new_assert(Ipv4Addr::BROADCAST, 32), range("broadcast address", "RFC 919")),
     (v4(240, 0, 0, 4), range("reserved address", "RFC 1112")),
 ];
 
@@ -80,67 +65,22 @@ const V4: &[(Ipv4Net, Range)] = &[
 /// whole instead of looking into them: no webhook needs them, and which machine the embedded
 /// address reaches is up to a gateway.
 const V6: &[(Ipv6Net, Range)] = &[
-    (
-        Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 128),
-        range("unspecified address", "RFC 4291"),
-    ),
-    (
-        Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128),
-        range("loopback address", "RFC 4291"),
-    ),
-    (
-        v6([0, 0, 0, 0, 0, 0xffff, 0, 0], 96),
-        range("IPv4-mapped address", "RFC 4291"),
-    ),
+    (Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 128), range("unspecified address", "RFC 4291")),
+    (Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128), range("loopback address", "RFC 4291")),
+    (v6([0, 0, 0, 0, 0, 0xffff, 0, 0], 96), range("IPv4-mapped address", "RFC 4291")),
     (v6([0; 8], 96), range("IPv4-compatible address", "RFC 4291")),
-    (
-        v6([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96),
-        range("NAT64 address", "RFC 6052"),
-    ),
-    (
-        v6([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48),
-        range("local NAT64 address", "RFC 8215"),
-    ),
-    (
-        v6([0x100, 0, 0, 0, 0, 0, 0, 0], 64),
-        range("discard-only address", "RFC 6666"),
-    ),
-    (
-        v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 32),
-        range("Teredo address", "RFC 4380"),
-    ),
-    (
-        v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 23),
-        range("protocol assignment", "RFC 2928"),
-    ),
-    (
-        v6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32),
-        range("documentation address", "RFC 3849"),
-    ),
-    (
-        v6([0x2002, 0, 0, 0, 0, 0, 0, 0], 16),
-        range("6to4 address", "RFC 3056"),
-    ),
-    (
-        v6([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20),
-        range("documentation address", "RFC 9637"),
-    ),
-    (
-        v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7),
-        range("unique local address", "RFC 4193"),
-    ),
-    (
-        v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10),
-        range("link-local address", "RFC 4291"),
-    ),
-    (
-        v6([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10),
-        range("deprecated site-local address", "RFC 3879"),
-    ),
-    (
-        v6([0xff00, 0, 0, 0, 0, 0, 0, 0], 8),
-        range("multicast address", "RFC 4291"),
-    ),
+    (v6([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96), range("NAT64 address", "RFC 6052")),
+    (v6([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48), range("local NAT64 address", "RFC 8215")),
+    (v6([0x100, 0, 0, 0, 0, 0, 0, 0], 64), range("discard-only address", "RFC 6666")),
+    (v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 32), range("Teredo address", "RFC 4380")),
+    (v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 23), range("protocol assignment", "RFC 2928")),
+    (v6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32), range("documentation address", "RFC 3849")),
+    (v6([0x2002, 0, 0, 0, 0, 0, 0, 0], 16), range("6to4 address", "RFC 3056")),
+    (v6([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20), range("documentation address", "RFC 9637")),
+    (v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7), range("unique local address", "RFC 4193")),
+    (v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10), range("link-local address", "RFC 4291")),
+    (v6([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10), range("deprecated site-local address", "RFC 3879")),
+    (v6([0xff00, 0, 0, 0, 0, 0, 0, 0], 8), range("multicast address", "RFC 4291")),
 ];
 
 /// Only 2000::/3 has been given out as global unicast addresses (IANA, RFC 4291 section 2.4).
@@ -165,10 +105,7 @@ pub fn special_range(address: IpAddr) -> Option<Range> {
 }
 
 fn find<Net>(table: &[(Net, Range)], contains: impl Fn(&Net) -> bool) -> Option<Range> {
-    table
-        .iter()
-        .find(|(net, _)| contains(net))
-        .map(|(_, range)| *range)
+    table.iter().find(|(net, _)| contains(net)).map(|(_, range)| *range)
 }
 
 #[cfg(test)]
@@ -192,11 +129,7 @@ mod tests {
             ("172.16.0.0", "172.31.255.255", "private address"),
             ("192.0.0.0", "192.0.0.255", "protocol assignment"),
             ("192.0.2.0", "192.0.2.255", "documentation address"),
-            (
-                "192.88.99.0",
-                "192.88.99.255",
-                "deprecated 6to4 relay address",
-            ),
+            ("192.88.99.0", "192.88.99.255", "deprecated 6to4 relay address"),
             ("192.168.0.0", "192.168.255.255", "private address"),
             ("198.18.0.0", "198.19.255.255", "benchmarking address"),
             ("198.51.100.0", "198.51.100.255", "documentation address"),
@@ -207,74 +140,22 @@ mod tests {
             ("::", "::", "unspecified address"),
             ("::1", "::1", "loopback address"),
             ("::2", "::ffff:ffff", "IPv4-compatible address"),
-            (
-                "::ffff:0.0.0.0",
-                "::ffff:255.255.255.255",
-                "IPv4-mapped address",
-            ),
+            ("::ffff:0.0.0.0", "::ffff:255.255.255.255", "IPv4-mapped address"),
             ("64:ff9b::", "64:ff9b::ffff:ffff", "NAT64 address"),
-            (
-                "64:ff9b:1::",
-                "64:ff9b:1:ffff:ffff:ffff:ffff:ffff",
-                "local NAT64 address",
-            ),
+            ("64:ff9b:1::", "64:ff9b:1:ffff:ffff:ffff:ffff:ffff", "local NAT64 address"),
             ("100::", "100::ffff:ffff:ffff:ffff", "discard-only address"),
-            (
-                "2001::",
-                "2001:0:ffff:ffff:ffff:ffff:ffff:ffff",
-                "Teredo address",
-            ),
-            (
-                "2001:1::",
-                "2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff",
-                "protocol assignment",
-            ),
-            (
-                "2001:db8::",
-                "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff",
-                "documentation address",
-            ),
-            (
-                "2002::",
-                "2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
-                "6to4 address",
-            ),
-            (
-                "3fff::",
-                "3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff",
-                "documentation address",
-            ),
-            (
-                "fc00::",
-                "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
-                "unique local address",
-            ),
-            (
-                "fe80::",
-                "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
-                "link-local address",
-            ),
-            (
-                "fec0::",
-                "feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
-                "deprecated site-local address",
-            ),
-            (
-                "ff00::",
-                "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
-                "multicast address",
-            ),
+            ("2001::", "2001:0:ffff:ffff:ffff:ffff:ffff:ffff", "Teredo address"),
+            ("2001:1::", "2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff", "protocol assignment"),
+            ("2001:db8::", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", "documentation address"),
+            ("2002::", "2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "6to4 address"),
+            ("3fff::", "3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff", "documentation address"),
+            ("fc00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "unique local address"),
+            ("fe80::", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "link-local address"),
+            ("fec0::", "feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "deprecated site-local address"),
+            ("ff00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "multicast address"),
             // What no row names: around 2000::/3.
-            (
-                "100:0:0:1::",
-                "1fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
-                "unassigned address",
-            ),
-            (
-                "4000::",
-                "fbff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
-                "unassigned address",
-            ),
+            ("100:0:0:1::", "1fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "unassigned address"),
+            ("4000::", "fbff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "unassigned address"),
         ] {
             assert_eq!(name(first), Some(expect), "{first}");
             assert_eq!(name(last), Some(expect), "{last}");

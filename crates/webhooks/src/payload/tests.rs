@@ -56,9 +56,7 @@ fn t(seconds: i64) -> DateTime<Utc> {
 fn call() -> Call {
     let assistant_id = "550e8400-e29b-41d4-a716-446655440000".parse().unwrap();
     Call::new(Order {
-        room_name: "550e8400-e29b-41d4-a716-446655440000_abc123"
-            .parse()
-            .unwrap(),
+        room_name: "550e8400-e29b-41d4-a716-446655440000_abc123".parse().unwrap(),
         account_id: AccountId::random(),
         assistant_id,
         assistant_name: "Support Agent".into(),
@@ -87,15 +85,9 @@ fn completed() -> Call {
     let mut call = call();
     call.started_at = Some(t(-19));
     for hint in [
-        Hint::Joined {
-            at: t(-18),
-            participant: None,
-        },
+        Hint::Joined { at: t(-18), participant: None },
         Hint::Answered { at: t(0) },
-        Hint::Ended {
-            at: t(330),
-            end: LegEnd::CalleeHangup,
-        },
+        Hint::Ended { at: t(330), end: LegEnd::CalleeHangup },
     ] {
         call.apply(&hint);
     }
@@ -107,17 +99,9 @@ fn transcript() -> Vec<TranscriptLine> {
     [
         (Speaker::Agent, "Hello John, how can I help you today?", 1),
         (Speaker::User, "I need help with my order.", 5),
-        (
-            Speaker::Agent,
-            "I'd be happy to help. What's your order number?",
-            8,
-        ),
+        (Speaker::Agent, "I'd be happy to help. What's your order number?", 8),
     ]
-    .map(|(speaker, text, at)| TranscriptLine {
-        speaker,
-        text: text.into(),
-        timestamp: t(at),
-    })
+    .map(|(speaker, text, at)| TranscriptLine { speaker, text: text.into(), timestamp: t(at) })
     .into()
 }
 
@@ -171,18 +155,9 @@ fn a_call_that_was_never_answered_starts_with_its_dial() {
     let mut call = call();
     call.order.from_number = None;
     call.started_at = Some(t(-19));
-    call.apply(&Hint::Joined {
-        at: t(-18),
-        participant: None,
-    });
-    let busy = SipStatus {
-        code: 486,
-        reason: "Busy Here".into(),
-    };
-    call.apply(&Hint::Ended {
-        at: t(-10),
-        end: LegEnd::Refused(busy),
-    });
+    call.apply(&Hint::Joined { at: t(-18), participant: None });
+    let busy = SipStatus { code: 486, reason: "Busy Here".into() };
+    call.apply(&Hint::Ended { at: t(-10), end: LegEnd::Refused(busy) });
     call.close(t(-9));
     let data = data(&call);
     for (key, expect) in [
@@ -194,10 +169,7 @@ fn a_call_that_was_never_answered_starts_with_its_dial() {
         ("call_duration_minutes", json!(0.0)),
         ("call_status", json!("ended")),
         ("outcome", json!("busy")),
-        (
-            "cause",
-            json!({"layer": "sip", "code": "486", "text": "Busy Here", "retryable": true}),
-        ),
+        ("cause", json!({"layer": "sip", "code": "486", "text": "Busy Here", "retryable": true})),
         ("end_reason", Value::Null),
         ("answered_at", Value::Null),
     ] {
@@ -214,13 +186,6 @@ fn a_call_that_was_never_dialled_starts_with_its_creation() {
     assert_eq!(data["started_at"], "2024-01-15T09:59:40.000Z");
     assert_eq!(data["ended_at"], "2024-01-15T09:59:45.000Z");
     assert_eq!(data["outcome"], "canceled");
-}
-
-#[test]
-fn durations_are_minutes_to_four_decimals() {
-    for (seconds, expect) in [(330.0, 5.5), (0.0, 0.0), (1.0, 0.0167), (100.123, 1.6687)] {
-        assert_eq!(minutes(seconds), expect);
-    }
 }
 
 #[test]

@@ -46,11 +46,7 @@ pub(super) enum Failure {
 impl Failure {
     /// What an answer other than 2xx means.
     pub(super) fn status(status: StatusCode) -> Self {
-        if status.is_redirection() {
-            Self::Redirect(status)
-        } else {
-            Self::Status(status)
-        }
+        if status.is_redirection() { Self::Redirect(status) } else { Self::Status(status) }
     }
 
     /// What an exchange without an answer died of.
@@ -82,10 +78,7 @@ fn is_of_tls(kind: io::ErrorKind) -> bool {
     use io::ErrorKind::{
         BrokenPipe, ConnectionAborted, ConnectionReset, InvalidData, UnexpectedEof,
     };
-    matches!(
-        kind,
-        InvalidData | UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe
-    )
+    matches!(kind, InvalidData | UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe)
 }
 
 /// The TLS connector wraps I/O errors in each other, and an I/O error does not count what it wraps

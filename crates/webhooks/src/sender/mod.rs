@@ -64,15 +64,9 @@ pub struct HttpSender {
 impl HttpSender {
     /// A sender with a client of its own.
     pub fn new(settings: SenderSettings) -> Result<Self, BuildError> {
-        let guard = Guard {
-            dangerous_allow_private: settings.dangerous_allow_private,
-        };
+        let guard = Guard { dangerous_allow_private: settings.dangerous_allow_private };
         let client = client(guard).map_err(BuildError)?;
-        Ok(Self {
-            client,
-            guard,
-            settings,
-        })
+        Ok(Self { client, guard, settings })
     }
 
     async fn exchange(&self, request: &WebhookRequest) -> Result<Answer, Failure> {
@@ -104,10 +98,7 @@ impl HttpSender {
             .filter(|_| !status.is_success())
             .and_then(|value| retry_after::parse(value.to_str().ok()?, request.timestamp))
             .map(|wait| wait.min(self.settings.max_retry_after));
-        Answer {
-            status,
-            retry_after,
-        }
+        Answer { status, retry_after }
     }
 }
 
@@ -128,10 +119,7 @@ impl WebhookSender for HttpSender {
 
     async fn send(&self, request: &WebhookRequest) -> WebhookReply {
         match self.exchange(request).await {
-            Ok(Answer {
-                status,
-                retry_after,
-            }) => WebhookReply {
+            Ok(Answer { status, retry_after }) => WebhookReply {
                 status_code: Some(status.as_u16()),
                 error: (!status.is_success()).then(|| Failure::status(status).to_string()),
                 retry_after,
@@ -145,9 +133,7 @@ impl WebhookSender for HttpSender {
     }
 
     fn check_url(&self, url: &Url) -> Result<(), String> {
-        self.guard
-            .check_url(url)
-            .map_err(|refused| refused.to_string())
+        self.guard.check_url(url).map_err(|refused| refused.to_string())
     }
 }
 
@@ -173,17 +159,8 @@ fn client(guard: Guard) -> Result<Client, reqwest::Error> {
 }
 
 fn headers(request: &WebhookRequest) -> Result<HeaderMap, Failure> {
-    let WebhookRequest {
-        url: _,
-        id,
-        timestamp,
-        body,
-        secrets,
-    } = request;
-    let secrets = secrets
-        .iter()
-        .map(SigningSecret::try_from)
-        .collect::<Result<Vec<_>, _>>()?;
+    let WebhookRequest { url: _, id, timestamp, body, secrets } = request;
+    let secrets = secrets.iter().map(SigningSecret::try_from).collect::<Result<Vec<_>, _>>()?;
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(sign::WEBHOOK_ID, value(id)?);
@@ -219,9 +196,7 @@ mod tests {
         let strict = client(Guard::default()).unwrap();
         let sender = HttpSender {
             client: strict,
-            guard: Guard {
-                dangerous_allow_private: true,
-            },
+            guard: Guard { dangerous_allow_private: true },
             settings: SenderSettings {
                 timeout: Duration::from_secs(60),
                 ..SenderSettings::default()

@@ -22,14 +22,8 @@ async fn this_machine_is_refused_by_default() {
             format!("http://[::ffff:127.0.0.1]:{port}/token"),
             "refused: ::ffff:127.0.0.1 is not public (IPv4-mapped address, RFC 4291)",
         ),
-        (
-            format!("http://localhost:{port}/token"),
-            "refused: localhost always means this machine",
-        ),
-        (
-            format!("ftp://example.com:{port}/token"),
-            "refused: the scheme ftp is not allowed",
-        ),
+        (format!("http://localhost:{port}/token"), "refused: localhost always means this machine"),
+        (format!("ftp://example.com:{port}/token"), "refused: the scheme ftp is not allowed"),
         (
             format!("http://user:token@127.0.0.1:{port}/"),
             "refused: credentials in the URL are not allowed",
@@ -73,13 +67,8 @@ async fn a_client_with_the_resolver_does_not_connect_to_a_private_address() {
     };
     let error = get(GuardedResolver::default()).await.unwrap_err();
     assert!(error.is_dns() && error.is_connect(), "{error:?}");
-    assert!(
-        format!("{error:?}").contains("loopback address"),
-        "{error:?}"
-    );
-    let open = Guard {
-        dangerous_allow_private: true,
-    };
+    assert!(format!("{error:?}").contains("loopback address"), "{error:?}");
+    let open = Guard { dangerous_allow_private: true };
     // The test server understands POST only; that it was reached is enough.
     assert_eq!(get(GuardedResolver(open)).await.unwrap().status(), 400);
 }

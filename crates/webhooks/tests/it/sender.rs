@@ -52,11 +52,8 @@ async fn a_2xx_is_a_success() {
     for status in ["200 OK", "202 Accepted", "204 No Content"] {
         let server = Server::answering(status, "retry-after: 9\r\n").await;
         let reply = attempt(server.url()).await;
-        let expect = WebhookReply {
-            status_code: status[..3].parse().ok(),
-            error: None,
-            retry_after: None,
-        };
+        let expect =
+            WebhookReply { status_code: status[..3].parse().ok(), error: None, retry_after: None };
         assert_eq!(reply, expect);
     }
 }
@@ -70,28 +67,16 @@ async fn the_request_is_what_receivers_expect() {
     assert!(sender(PATIENT).send(&sent).await.is_success());
 
     let received = server.request().await;
-    assert_eq!(
-        received.line,
-        "POST /hook/path-token?key=query-token HTTP/1.1"
-    );
+    assert_eq!(received.line, "POST /hook/path-token?key=query-token HTTP/1.1");
     assert_eq!(received.body, sent.body);
     let header = |name: &str| received.headers[name].to_str().unwrap();
     assert_eq!(header("content-type"), "application/json");
-    assert_eq!(
-        header("user-agent"),
-        concat!("outdial/", env!("CARGO_PKG_VERSION"))
-    );
+    assert_eq!(header("user-agent"), concat!("outdial/", env!("CARGO_PKG_VERSION")));
     assert_eq!(header("webhook-id"), sent.id);
-    assert_eq!(
-        header("webhook-timestamp"),
-        sent.timestamp.timestamp().to_string()
-    );
+    assert_eq!(header("webhook-timestamp"), sent.timestamp.timestamp().to_string());
     assert_eq!(header("webhook-signature").split(' ').count(), 2);
     for secret in &texts {
-        Webhook::new(secret.expose())
-            .unwrap()
-            .verify(&received.body, &received.headers)
-            .unwrap();
+        Webhook::new(secret.expose()).unwrap().verify(&received.body, &received.headers).unwrap();
     }
     let stranger = SigningSecret::generate().to_secret();
     let stranger = Webhook::new(stranger.expose()).unwrap();
@@ -110,10 +95,8 @@ async fn without_secrets_there_is_no_signature() {
 #[tokio::test]
 async fn a_damaged_secret_never_makes_an_unsigned_webhook() {
     let server = Server::answering("200 OK", "").await;
-    let secrets = vec![
-        SigningSecret::generate().to_secret(),
-        Secret::new("whsec_not-base64-token"),
-    ];
+    let secrets =
+        vec![SigningSecret::generate().to_secret(), Secret::new("whsec_not-base64-token")];
     let reply = sender(PATIENT).send(&request(server.url(), secrets)).await;
     assert!(error(&reply).starts_with("not sent, as it cannot be signed: a webhook secret is"));
     assert_eq!(server.pending(), 0);
@@ -124,10 +107,7 @@ async fn other_statuses_are_failures_that_name_themselves() {
     for (status, expect) in [
         ("400 Bad Request", "the endpoint answered 400 Bad Request"),
         ("404 Nothing", "the endpoint answered 404 Not Found"),
-        (
-            "500 Internal Server Error",
-            "the endpoint answered 500 Internal Server Error",
-        ),
+        ("500 Internal Server Error", "the endpoint answered 500 Internal Server Error"),
     ] {
         let server = Server::answering(status, "").await;
         let reply = attempt(server.url()).await;
@@ -139,11 +119,7 @@ async fn other_statuses_are_failures_that_name_themselves() {
 
 #[tokio::test]
 async fn redirects_are_not_followed() {
-    for status in [
-        "301 Moved Permanently",
-        "302 Found",
-        "307 Temporary Redirect",
-    ] {
+    for status in ["301 Moved Permanently", "302 Found", "307 Temporary Redirect"] {
         let target = Server::answering("200 OK", "").await;
         let location = format!("location: {}\r\n", target.url());
         let server = Server::answering(status, &location).await;
@@ -167,11 +143,7 @@ async fn retry_after_is_read_and_bounded() {
         let server = Server::answering("503 Service Unavailable", &header).await;
         let reply = attempt(server.url()).await;
         assert_eq!(reply.status_code, Some(503));
-        assert_eq!(
-            reply.retry_after,
-            expect.map(Duration::from_secs),
-            "{value}"
-        );
+        assert_eq!(reply.retry_after, expect.map(Duration::from_secs), "{value}");
     }
 }
 
@@ -197,9 +169,7 @@ async fn half_an_answer_meets_the_deadline() {
 async fn a_hanging_body_does_not_undo_a_success() {
     let begun = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf".to_owned();
     let mut server = Server::start(Behaviour::AnswerAndHang(begun)).await;
-    let reply = sender(Duration::from_secs(2))
-        .send(&request(server.url(), vec![]))
-        .await;
+    let reply = sender(Duration::from_secs(2)).send(&request(server.url(), vec![])).await;
     assert_eq!((reply.status_code, reply.error), (Some(200), None));
     server.connection_closed().await;
 }
@@ -227,23 +197,11 @@ async fn failures_to_connect_are_told_apart() {
         (refusing, format!("connection refused by {free}")),
         (
             plain.url_of("https"),
-            format!(
-                "TLS with {} failed: received corrupt message",
-                plain.address
-            ),
+            format!("TLS with {} failed: received corrupt message", plain.address),
         ),
-        (
-            closed.url_of("https"),
-            format!("TLS with {} failed: ", closed.address),
-        ),
-        (
-            closed.url(),
-            format!("no valid HTTP answer from {}: ", closed.address),
-        ),
-        (
-            garbage.url(),
-            format!("no valid HTTP answer from {}: ", garbage.address),
-        ),
+        (closed.url_of("https"), format!("TLS with {} failed: ", closed.address)),
+        (closed.url(), format!("no valid HTTP answer from {}: ", closed.address)),
+        (garbage.url(), format!("no valid HTTP answer from {}: ", garbage.address)),
     ] {
         let reply = attempt(url).await;
         assert!(error(&reply).starts_with(&expect), "{reply:?} / {expect}");
@@ -264,10 +222,7 @@ async fn attempts_do_not_wait_for_each_other() {
     let hanging = Server::start(Behaviour::AnswerAndHang(String::new())).await;
     let server = Server::answering("200 OK", "").await;
     let sender = sender(PATIENT);
-    let (slow, fast) = (
-        request(hanging.url(), vec![]),
-        request(server.url(), vec![]),
-    );
+    let (slow, fast) = (request(hanging.url(), vec![]), request(server.url(), vec![]));
     tokio::select! {
         biased;
         _ = sender.send(&slow) => panic!("nothing answers"),

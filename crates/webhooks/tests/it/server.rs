@@ -54,11 +54,7 @@ impl Server {
                 });
             }
         });
-        Self {
-            address,
-            requests,
-            closed,
-        }
+        Self { address, requests, closed }
     }
 
     /// A server with one answer of that status line and these headers, and a short body.
@@ -73,12 +69,7 @@ impl Server {
     }
 
     pub(crate) fn url_of(&self, scheme: &str) -> Url {
-        format!(
-            "{scheme}://{}/hook/path-token?key=query-token",
-            self.address
-        )
-        .parse()
-        .unwrap()
+        format!("{scheme}://{}/hook/path-token?key=query-token", self.address).parse().unwrap()
     }
 
     /// The next request that has come in.
@@ -154,9 +145,5 @@ async fn read(stream: &mut BufReader<TcpStream>) -> Option<Request> {
     let length = headers.get("content-length")?.to_str().ok()?;
     let mut body = vec![0; length.parse().ok()?];
     stream.read_exact(&mut body).await.ok()?;
-    Some(Request {
-        line: line.trim_end().to_owned(),
-        headers,
-        body,
-    })
+    Some(Request { line: line.trim_end().to_owned(), headers, body })
 }

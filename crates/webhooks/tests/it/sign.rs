@@ -12,10 +12,7 @@ use standardwebhooks::Webhook;
 
 fn both_sides(key: &[u8]) -> (SigningSecret, Webhook) {
     use base64::Engine;
-    let text = format!(
-        "whsec_{}",
-        base64::engine::general_purpose::STANDARD.encode(key)
-    );
+    let text = format!("whsec_{}", base64::engine::general_purpose::STANDARD.encode(key));
     let ours: SigningSecret = text.parse().unwrap();
     assert_eq!(ours.to_secret().expose(), text);
     (ours, Webhook::new(&text).unwrap())
@@ -39,19 +36,10 @@ fn secrets_are_parsed_strictly() {
     for (text, expect) in [
         ("", Err(SecretError::Prefix)),
         ("C2FVsBQIhrscChlQIMV+b5sSYspob7oD", Err(SecretError::Prefix)),
-        (
-            "WHSEC_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
-            Err(SecretError::Prefix),
-        ),
+        ("WHSEC_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", Err(SecretError::Prefix)),
         ("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", Ok(())),
-        (
-            "whsec_C2FVsBQIhrscChlQIMV-b5sSYspob7oD",
-            Err(SecretError::Base64),
-        ),
-        (
-            "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\n",
-            Err(SecretError::Base64),
-        ),
+        ("whsec_C2FVsBQIhrscChlQIMV-b5sSYspob7oD", Err(SecretError::Base64)),
+        ("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\n", Err(SecretError::Base64)),
         ("whsec_", length(0)),
         ("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7o=", length(23)),
         (&format!("whsec_{}==", "A".repeat(86)), Ok(())),
@@ -76,12 +64,7 @@ fn timestamps_have_a_tolerance_both_ways() {
     let secret = SigningSecret::generate();
     let sent = at(1_700_000_000);
     let signature = secret.sign("id", sent, b"x");
-    let message = |timestamp| Received {
-        id: "id",
-        timestamp,
-        signature: &signature,
-        body: b"x",
-    };
+    let message = |timestamp| Received { id: "id", timestamp, signature: &signature, body: b"x" };
     let check = |timestamp, now| verify([&secret], &message(timestamp), now);
     let second = TimeDelta::seconds(1);
     for (now, expect) in [
@@ -93,15 +76,7 @@ fn timestamps_have_a_tolerance_both_ways() {
     ] {
         assert_eq!(check("1700000000", now), expect, "{now}");
     }
-    for text in [
-        "",
-        "x",
-        "-1",
-        "+1700000000",
-        " 1700000000",
-        "1.7e9",
-        "99999999999999999999",
-    ] {
+    for text in ["", "x", "-1", "+1700000000", " 1700000000", "1.7e9", "99999999999999999999"] {
         assert_eq!(check(text, sent), Err(VerifyError::Timestamp), "{text:?}");
     }
     assert_eq!(
@@ -129,17 +104,9 @@ fn only_a_whole_v1_signature_counts() {
         (format!("v1,{}", &base64[..40]), false),
         (format!("v1,{base64},{good}"), false),
     ] {
-        let message = Received {
-            id: "id",
-            timestamp: "1700000000",
-            signature: &signature,
-            body: b"x",
-        };
-        assert_eq!(
-            verify([&secret], &message, now).is_ok(),
-            expect,
-            "{signature}"
-        );
+        let message =
+            Received { id: "id", timestamp: "1700000000", signature: &signature, body: b"x" };
+        assert_eq!(verify([&secret], &message, now).is_ok(), expect, "{signature}");
         let nobody: [&SigningSecret; 0] = [];
         assert_eq!(verify(nobody, &message, now), Err(VerifyError::Signature));
     }

@@ -1,0 +1,54 @@
+//! Transcripts and deliveries.
+
+use async_trait::async_trait;
+use outdial_domain::ports::{Deliveries, Delivery, Store, Transcripts};
+use outdial_domain::{Result, RoomName, TranscriptLine};
+
+use super::MemoryStore;
+
+#[async_trait]
+impl Transcripts for MemoryStore {
+    async fn append(&self, room: &RoomName, lines: &[TranscriptLine]) -> Result<()> {
+        let mut state = self.state("memory.append_transcript")?;
+        let transcript = state.lines.entry(room.clone()).or_default();
+        for line in lines {
+            if !transcript.contains(line) {
+                transcript.push(line.clone());
+            }
+        }
+        Ok(())
+    }
+
+    async fn read(&self, room: &RoomName, from: usize) -> Result<Vec<TranscriptLine>> {
+        let state = self.state("memory.read_transcript")?;
+        let lines = state.lines.get(room).into_iter().flatten();
+        Ok(lines.skip(from).cloned().collect())
+    }
+}
+
+#[async_trait]
+impl Deliveries for MemoryStore {
+    async fn log(&self, delivery: &Delivery) -> Result<()> {
+        let mut state = self.state("memory.log_delivery")?;
+        let known = |other: &Delivery| other.delivery_id == delivery.delivery_id;
+        if !state.deliveries.iter().any(known) {
+            state.deliveries.push(delivery.clone());
+        }
+        Ok(())
+    }
+
+    async fn deliveries(&self, room: &RoomName) -> Result<Vec<Delivery>> {
+        let state = self.state("memory.deliveries")?;
+        let all = state.deliveries.iter();
+        let mut found: Vec<_> = all.filter(|d| d.room_name == *room).cloned().collect();
+        found.sort_by_key(|delivery| delivery.at);
+        Ok(found)
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn check(&self) -> Result<()> {
+        self.state("memory.check").map(|_| ())
+    }
+}
