@@ -1,0 +1,207 @@
+#![doc = include_str!("../README.md")]
+
+mod calls;
+mod directory;
+mod duty;
+mod error;
+mod live;
+mod place;
+mod policy;
+mod scheduler;
+mod steps;
+mod vault;
+mod webhook;
+mod worker;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use outdial_domain::ports::{Clock, Provider, Rooms, Store, SystemClock, WebhookSender};
+use outdial_domain::{Error, ErrorKind, NodeId, Result as StoreResult, Route};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use self::calls::{CallWatch, WatchEvent, WatchPosition, WatchPositionError};
+pub use self::directory::{
+    AssistantChange, Caller, DEFAULT_AGENT_NAME, NewAssistant, NewKey, NewTrunk, SecretRotation,
+    TrunkChange,
+};
+pub use self::error::{EngineError, Result};
+pub use self::place::CallRequest;
+pub use self::policy::Policy;
+pub use self::vault::{Vault, VaultError};
+
+/// What carries the calls of a [`Route`]: rooms, and a provider that dials into them.
+#[derive(Clone)]
+pub struct Backend {
+    /// The rooms.
+    pub rooms: Arc<dyn Rooms>,
+    /// The telephony service.
+    pub provider: Arc<dyn Provider>,
+}
+
+/// The parts an engine is made of.
+pub struct Parts {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// What carries calls; for a route that cannot be used, what is missing: a sentence that names
+    /// the setting. A route that is not listed cannot be used either.
+    pub backends: HashMap<Route, std::result::Result<Backend, String>>,
+    /// How webhooks leave.
+    pub webhooks: Arc<dyn WebhookSender>,
+    /// Seals secrets at rest.
+    pub vault: Vault,
+    /// Who this node is; kept over restarts.
+    pub node: NodeId,
+    /// Timeouts and limits.
+    pub policy: Policy,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Parts {
+    /// Parts with the machine's clock, default policy, a new node id, and no backend.
+    pub fn new(store: Arc<dyn Store>, webhooks: Arc<dyn WebhookSender>, vault: Vault) -> Self {
+        Self {
+            store,
+            backends: HashMap::new(),
+            webhooks,
+            vault,
+            node: NodeId::random(),
+            policy: Policy::default(),
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// Sets what carries the calls of `route`.
+    #[must_use]
+    pub fn backend(
+        mut self,
+        route: Route,
+        rooms: Arc<dyn Rooms>,
+        provider: Arc<dyn Provider>,
+    ) -> Self {
+        self.backends.insert(route, Ok(Backend { rooms, provider }));
+        self
+    }
+}
+
+/// The engine: cheap to clone, every clone is the same engine.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    parts: Parts,
+    live: live::Live,
+    keys: directory::KeyCache,
+    sends: webhook::Lanes,
+    /// Cancelled when no new calls are taken.
+    draining: CancellationToken,
+    /// Cancelled when running calls are let go of.
+    stopping: CancellationToken,
+    tasks: TaskTracker,
+    /// Where all tasks run: that of the start, which outlives any web server's threads.
+    runtime: tokio::runtime::Handle,
+    /// Rings when a call became due that nobody works on.
+    due: tokio::sync::Notify,
+}
+
+impl Engine {
+    /// Starts an engine on the current tokio runtime: takes back the calls that this node worked on
+    /// before, then claims whatever is or becomes due.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn start(parts: Parts) -> StoreResult<Self> {
+        let inner = Arc::new(Inner {
+            parts,
+            live: live::Live::default(),
+            keys: directory::KeyCache::default(),
+            sends: webhook::Lanes::default(),
+            draining: CancellationToken::new(),
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            runtime: tokio::runtime::Handle::current(),
+            due: tokio::sync::Notify::new(),
+        });
+        scheduler::start(&inner).await?;
+        Ok(Self { inner })
+    }
+
+    /// Takes no new calls from now on.
+    pub fn drain(&self) {
+        self.inner.draining.cancel();
+    }
+
+    /// Resolves when no call is being worked on here. Queued and finished work that is due later
+    /// does not count.
+    pub async fn idle(&self) {
+        self.inner.live.idle().await;
+    }
+
+    /// Stops: takes no new calls, lets go of running ones (they are taken up again by the next start
+    /// of this node, or by another) and waits until all tasks have ended.
+    ///
+    /// # Errors
+    /// When the calls could not be given up in the store; they are then claimed when this node's
+    /// heartbeat has run out.
+    pub async fn stop(&self) -> StoreResult<()> {
+        self.drain();
+        self.inner.stopping.cancel();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+        let now = self.inner.now();
+        self.inner.parts.store.release(&self.inner.parts.node, now).await.map(|_| ())
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> &Policy {
+        &self.inner.parts.policy
+    }
+
+    /// Which parts are ready: a name and, if it is not, why. The store comes first.
+    pub async fn ready(&self) -> Vec<(&'static str, StoreResult<()>)> {
+        let parts = &self.inner.parts;
+        let mut ready = vec![("store", parts.store.check().await)];
+        if self.inner.draining.is_cancelled() {
+            let stopping = Error::new(ErrorKind::Unavailable, "ready", "the server is stopping");
+            ready.push(("engine", Err(stopping)));
+        }
+        // Routes may share rooms; one check each for what is set up.
+        for (route, name) in [(Route::Sandbox, "sandbox"), (Route::Twilio, "livekit")] {
+            if let Some(Ok(backend)) = parts.backends.get(&route) {
+                ready.push((name, backend.rooms.check().await));
+            }
+        }
+        ready
+    }
+}
+
+impl Inner {
+    fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        self.parts.clock.now()
+    }
+
+    /// Starts a task that [`Engine::stop`] waits for.
+    fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> tokio::task::JoinHandle<T> {
+        self.tasks.spawn_on(work, &self.runtime)
+    }
+
+    fn backend(&self, route: Route) -> Result<&Backend> {
+        match self.parts.backends.get(&route) {
+            Some(Ok(backend)) => Ok(backend),
+            Some(Err(missing)) => Err(EngineError::Unconfigured(missing.clone())),
+            None => Err(EngineError::Unconfigured(format!("no backend is set up for {route:?}"))),
+        }
+    }
+}
+
+/// The guide's example is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/adding-a-provider.md")]
+struct AddingAProvider;

@@ -1,0 +1,80 @@
+//! The calls that are being worked on here.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use outdial_domain::ports::HintSink;
+use outdial_domain::{Call, Hint, RoomName};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// A request to end the call; answered when the decision is saved.
+pub(crate) type HangUpRequest = oneshot::Sender<Arc<Call>>;
+
+/// How to reach the worker of a call.
+#[derive(Clone)]
+pub(crate) struct Entry {
+    pub(crate) hints: HintSink,
+    pub(crate) hang_ups: mpsc::Sender<HangUpRequest>,
+    /// The call as last saved; marked changed for new transcript lines too.
+    pub(crate) seen: watch::Receiver<Arc<Call>>,
+}
+
+/// A worker's ends of its channels.
+pub(crate) struct Mailbox {
+    pub(crate) sink: HintSink,
+    pub(crate) hints: mpsc::Receiver<Hint>,
+    pub(crate) hang_ups: mpsc::Receiver<HangUpRequest>,
+    pub(crate) seen: watch::Sender<Arc<Call>>,
+}
+
+/// All workers of this node.
+pub(crate) struct Live {
+    calls: Mutex<HashMap<RoomName, Entry>>,
+    count: watch::Sender<usize>,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self { calls: Mutex::default(), count: watch::Sender::new(0) }
+    }
+}
+
+/// A call has one worker only, so few hints wait; a chatty source waits for the store.
+const WAITING: usize = 32;
+
+impl Live {
+    /// Registers a worker; `None` when the call has one.
+    pub(crate) fn enter(&self, call: &Call) -> Option<(Entry, Mailbox)> {
+        let mut calls = self.lock();
+        if calls.contains_key(call.room_name()) {
+            return None;
+        }
+        let (sink, hints) = HintSink::channel(WAITING);
+        let (hang_ups, received) = mpsc::channel(4);
+        let (seen, seen_receiver) = watch::channel(Arc::new(call.clone()));
+        let entry = Entry { hints: sink.clone(), hang_ups, seen: seen_receiver };
+        calls.insert(call.room_name().clone(), entry.clone());
+        self.count.send_replace(calls.len());
+        Some((entry, Mailbox { sink, hints, hang_ups: received, seen }))
+    }
+
+    pub(crate) fn leave(&self, room: &RoomName) {
+        let mut calls = self.lock();
+        calls.remove(room);
+        self.count.send_replace(calls.len());
+    }
+
+    pub(crate) fn find(&self, room: &RoomName) -> Option<Entry> {
+        self.lock().get(room).cloned()
+    }
+
+    /// Resolves when no call is worked on.
+    pub(crate) async fn idle(&self) {
+        // The sender lives in self: waiting cannot fail.
+        let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<RoomName, Entry>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

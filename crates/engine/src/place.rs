@@ -1,0 +1,284 @@
+//! Placing a call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use outdial_domain::placeholder::{self, OnMissing};
+use outdial_domain::ports::{IdempotencyKey, Inserted};
+use outdial_domain::{
+    AccountId, Assistant, AssistantId, Call, CallService, E164, ErrorKind, Order, RoomName, Route,
+    Trunk, TrunkId,
+};
+use serde_json::{Map, Value};
+use tokio::sync::watch;
+
+use crate::worker::is_set_up;
+use crate::{Engine, EngineError, Inner, Result};
+
+/// A call to place.
+#[derive(Debug, Clone)]
+pub struct CallRequest {
+    /// The assistant that talks.
+    pub assistant_id: AssistantId,
+    /// The trunk to call through.
+    pub trunk_id: TrunkId,
+    /// The number to call.
+    pub to_number: E164,
+    /// The trunk's service; a second look against mistakes.
+    pub call_service: CallService,
+    /// Values for placeholders, and whatever the caller wants to find in the webhook again.
+    pub metadata: Map<String, Value>,
+    /// Return when the call is accepted, not when its leg has joined; wait for the trunk in a queue.
+    pub respond_async: bool,
+    /// The caller's `Idempotency-Key` and a hash of the request's body.
+    pub idempotency: Option<(String, String)>,
+}
+
+impl CallRequest {
+    /// A call without metadata.
+    pub fn new(assistant_id: AssistantId, trunk: &Trunk, to_number: E164) -> Self {
+        Self {
+            assistant_id,
+            trunk_id: trunk.trunk_id.clone(),
+            to_number,
+            call_service: trunk.call_service,
+            metadata: Map::new(),
+            respond_async: false,
+            idempotency: None,
+        }
+    }
+}
+
+/// How long a queued call may wait for its trunk.
+const QUEUE: Duration = Duration::from_secs(24 * 3600);
+/// How often a full trunk is tried again.
+const FULL_AGAIN: Duration = Duration::from_millis(200);
+
+impl Engine {
+    /// Places a call. Returns when its leg has joined the room (or its INVITE is out), which may be
+    /// followed by anything; or, with `respond_async`, when the call is accepted. By then the call
+    /// is stored durably, and its webhook will be sent whatever happens.
+    ///
+    /// The work goes on when this future is dropped.
+    ///
+    /// # Errors
+    /// `NotFound` (assistant, inactive or not the account's; trunk), `Invalid`,
+    /// `IdempotencyMismatch`, `TooMany`, `Unconfigured`, `Stopping`: nothing was stored.
+    /// `CallFailed`: the call is on record, and ended.
+    pub async fn place(&self, account: &AccountId, request: CallRequest) -> Result<Call> {
+        let inner = &self.inner;
+        if inner.draining.is_cancelled() {
+            return Err(EngineError::Stopping);
+        }
+        let assistant = inner.callable_assistant(account, request.assistant_id).await?;
+        let trunk = self.trunk(account, &request.trunk_id).await?;
+        if trunk.call_service != request.call_service {
+            return Err(EngineError::invalid(
+                "call_service",
+                format!(
+                    "the trunk belongs to {}, not to {}",
+                    trunk.call_service, request.call_service
+                ),
+                format!("send \"{}\", or another trunk_id", trunk.call_service),
+            ));
+        }
+        inner.backend(trunk.route())?;
+        let order = inner.order(account, assistant, &trunk, &request)?;
+        let placing = Placing {
+            inner: inner.clone(),
+            trunk,
+            respond_async: request.respond_async,
+            key: request.idempotency.map(|(key, fingerprint)| IdempotencyKey {
+                key,
+                fingerprint,
+                expires_at: order.created_at + inner.parts.policy.idempotency_ttl,
+            }),
+        };
+        // A task of its own: what was begun must not stop when the HTTP client goes away.
+        let task = inner.spawn(placing.place(order));
+        task.await.unwrap_or_else(|_| Err(EngineError::Stopping))
+    }
+}
+
+struct Placing {
+    inner: Arc<Inner>,
+    trunk: Trunk,
+    respond_async: bool,
+    key: Option<IdempotencyKey>,
+}
+
+impl Placing {
+    async fn place(self, order: Order) -> Result<Call> {
+        let mut call = Call::new(order);
+        let inserted = if self.respond_async {
+            self.enqueue(&mut call).await?
+        } else {
+            self.insert_started(&mut call).await?
+        };
+        if let Inserted::Known { room_name, fingerprint } = inserted {
+            return self.answer_again(&room_name, &fingerprint).await;
+        }
+        metrics::counter!("outdial_calls_placed_total", "call_service" => call.order.call_service.as_str())
+            .increment(1);
+        let trunk = (!self.respond_async).then_some(self.trunk);
+        let entry = self.inner.work_on(call.clone(), true, trunk);
+        match entry {
+            Some(entry) if !self.respond_async => set_up(entry.seen).await,
+            _ => Ok(call),
+        }
+    }
+
+    /// Waits for the trunk's pace here, then stores the call together with the intent to dial.
+    async fn insert_started(&self, call: &mut Call) -> Result<Inserted> {
+        let inner = &self.inner;
+        let begun = inner.now();
+        let patience = inner.parts.policy.pacing_max_wait;
+        if let Some(slot) = self.slot(patience).await? {
+            let wait = (slot - inner.now()).to_std().unwrap_or_default();
+            tokio::time::sleep(wait).await;
+        }
+        loop {
+            let now = inner.now();
+            call.started_at = Some(now);
+            call.owner = Some(inner.parts.node.clone());
+            match inner.parts.store.insert(call, self.key.as_ref()).await {
+                Err(error) if error.kind == ErrorKind::Busy => {
+                    if now - begun > chrono::TimeDelta::from_std(patience).unwrap_or_default() {
+                        return Err(EngineError::TooMany {
+                            message: "all channels of the trunk are in use".into(),
+                            retry_after: patience.max(Duration::from_secs(1)),
+                        });
+                    }
+                    tokio::time::sleep(FULL_AGAIN).await;
+                }
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    /// Stores the call with the moment reserved for it.
+    async fn enqueue(&self, call: &mut Call) -> Result<Inserted> {
+        if let Some(slot) = self.slot(QUEUE).await? {
+            call.due_at = Some(slot);
+        }
+        call.owner = Some(self.inner.parts.node.clone());
+        Ok(self.inner.parts.store.insert(call, self.key.as_ref()).await?)
+    }
+
+    /// The moment reserved for this call on its trunk; `None` when the trunk has no pace.
+    async fn slot(&self, patience: Duration) -> Result<Option<chrono::DateTime<chrono::Utc>>> {
+        let Some(spacing) = self.inner.spacing(&self.trunk) else {
+            return Ok(None);
+        };
+        let now = self.inner.now();
+        let id = &self.trunk.trunk_id;
+        let slot = self.inner.parts.store.reserve_start(id, spacing, now, now + patience).await?;
+        slot.map(Some).ok_or_else(|| EngineError::TooMany {
+            message: "too many calls wait for this trunk's calls per second".into(),
+            retry_after: patience.max(Duration::from_secs(1)),
+        })
+    }
+
+    /// The answer to a repeated request is that to the first: of the call it made.
+    async fn answer_again(&self, room: &RoomName, fingerprint: &str) -> Result<Call> {
+        if self.key.as_ref().is_some_and(|key| key.fingerprint != fingerprint) {
+            return Err(EngineError::IdempotencyMismatch);
+        }
+        loop {
+            if let Some(entry) = self.inner.live.find(room)
+                && !self.respond_async
+            {
+                return set_up(entry.seen).await;
+            }
+            let call = self.inner.parts.store.get(room).await?;
+            let call = call.ok_or(EngineError::NotFound { what: "call" })?;
+            if self.respond_async || is_set_up(&call) {
+                return answer(call);
+            }
+            tokio::time::sleep(FULL_AGAIN).await;
+        }
+    }
+}
+
+/// Waits until the leg has joined or the call has ended.
+async fn set_up(mut seen: watch::Receiver<Arc<Call>>) -> Result<Call> {
+    // When the worker is gone, what it saved last is the answer.
+    let _ = seen.wait_for(|call| is_set_up(call)).await;
+    let call = Call::clone(&seen.borrow());
+    answer(call)
+}
+
+fn answer(call: Call) -> Result<Call> {
+    let failed = call.termination.is_some() && call.facts.dialed_at.is_none();
+    if failed { Err(EngineError::CallFailed(Box::new(call))) } else { Ok(call) }
+}
+
+impl Inner {
+    async fn callable_assistant(&self, account: &AccountId, id: AssistantId) -> Result<Assistant> {
+        let assistant = self.parts.store.assistant(account, id).await?;
+        assistant
+            .filter(|assistant| assistant.is_active)
+            .ok_or(EngineError::NotFound { what: "assistant" })
+    }
+
+    /// The least time between two calls that start on a trunk.
+    pub(crate) fn spacing(&self, trunk: &Trunk) -> Option<Duration> {
+        let default = self.parts.policy.twilio_calls_per_second;
+        let per_second = match trunk.route() {
+            Route::Twilio => Some(trunk.calls_per_second.unwrap_or(default)),
+            Route::Sandbox | Route::Exotel => trunk.calls_per_second,
+        };
+        per_second.and_then(|rate| Duration::try_from_secs_f64(1.0 / rate).ok())
+    }
+
+    fn order(
+        &self,
+        account: &AccountId,
+        assistant: Assistant,
+        trunk: &Trunk,
+        request: &CallRequest,
+    ) -> Result<Order> {
+        let ([assistant_prompt, assistant_start_instruction], placeholders) = placeholder::fill(
+            [&assistant.assistant_prompt, &assistant.assistant_start_instruction],
+            &request.metadata,
+            assistant.on_missing_placeholder,
+        );
+        if assistant.on_missing_placeholder == OnMissing::Reject && !placeholders.missing.is_empty()
+        {
+            let missing: Vec<_> = placeholders.missing.iter().map(String::as_str).collect();
+            return Err(EngineError::invalid(
+                "metadata",
+                format!("the assistant needs a value for: {}", missing.join(", ")),
+                "add the keys to metadata, or give the placeholders defaults: {{key | default}}",
+            ));
+        }
+        Ok(Order {
+            room_name: RoomName::new(
+                trunk.call_service,
+                assistant.assistant_id,
+                &request.to_number,
+            ),
+            account_id: account.clone(),
+            assistant_id: assistant.assistant_id,
+            assistant_name: assistant.assistant_name,
+            agent_name: assistant.agent_name,
+            assistant_prompt,
+            assistant_start_instruction,
+            agent_config: assistant.agent_config,
+            recording: assistant.recording,
+            end_call_url: assistant.assistant_end_call_url,
+            webhook_secrets: assistant.webhook_secrets,
+            trunk_id: trunk.trunk_id.clone(),
+            route: trunk.route(),
+            call_service: trunk.call_service,
+            to_number: request.to_number.clone(),
+            from_number: trunk.numbers.first().cloned(),
+            metadata: request.metadata.clone(),
+            placeholders,
+            max_concurrent_calls: trunk.max_concurrent_calls,
+            max_duration_secs: u32::try_from(self.parts.policy.max_duration.as_secs())
+                .unwrap_or(u32::MAX),
+            created_at: self.now(),
+        })
+    }
+}

@@ -1,0 +1,335 @@
+//! The steps of a call: what a worker does when a duty is due.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use outdial_domain::ports::{DialRequest, Dialed, DispatchRequest, LegLook, TrunkAccess};
+use outdial_domain::{
+    Call, Cause, Error, ErrorKind, HangUpReason, Hint, Layer, LegEnd, Outcome, Route, Termination,
+};
+use serde_json::json;
+
+use crate::worker::{Stop, Worker};
+use crate::{Backend, EngineError};
+
+impl Worker {
+    /// Leaves the queue.
+    pub(crate) async fn start(&mut self) -> Result<(), Stop> {
+        let engine = self.engine.clone();
+        if engine.draining.is_cancelled() {
+            return Err(Stop::Stopping);
+        }
+        let now = self.now();
+        let late = self.call.due_at.is_some_and(|due| now - due > chrono::TimeDelta::seconds(2));
+        if late || !self.known.has_slot {
+            self.known.has_slot = true;
+            if let Some(slot) = self.new_slot(now).await.filter(|slot| *slot > now) {
+                self.call.due_at = Some(slot);
+                return Ok(());
+            }
+        }
+        self.call.started_at = Some(now);
+        match self.try_save().await {
+            Ok(()) => {
+                self.known.to_set_up = true;
+                self.mailbox.seen.send_replace(Arc::new(self.call.clone()));
+                Ok(())
+            }
+            Err(error) if error.kind == ErrorKind::Conflict => {
+                self.call.started_at = None;
+                self.reconcile().await
+            }
+            Err(error) => {
+                if error.kind != ErrorKind::Busy {
+                    tracing::error!(room = ?self.call.room_name(), %error, "a queued call could not be started; it is tried again");
+                }
+                self.call.started_at = None;
+                self.call.due_at = Some(now + Duration::from_millis(500));
+                Ok(())
+            }
+        }
+    }
+
+    /// A call that missed the moment reserved for it (the server was down) reserves another, so that
+    /// a backlog does not burst.
+    async fn new_slot(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let order = &self.call.order;
+        let trunk = self.engine.parts.store.trunk(&order.account_id, &order.trunk_id).await;
+        let spacing = self.engine.spacing(&trunk.ok()??)?;
+        let latest = now + Duration::from_secs(24 * 3600);
+        self.engine.parts.store.reserve_start(&order.trunk_id, spacing, now, latest).await.ok()?
+    }
+
+    /// Room, agent, leg: whatever fails ends the call.
+    pub(crate) async fn set_up(&mut self) -> Result<(), Stop> {
+        self.known.to_set_up = false;
+        let end = match self.try_set_up().await {
+            Ok(None) => return self.save().await,
+            Ok(Some(end)) => end,
+            Err(error) => {
+                tracing::warn!(room = ?self.call.room_name(), %error, "a call could not be set up");
+                LegEnd::Failed {
+                    outcome: Outcome::Failed,
+                    cause: setup_cause(self.call.order.route, &error),
+                }
+            }
+        };
+        let at = self.now();
+        self.note(Hint::Ended { at, end });
+        self.save().await
+    }
+
+    /// `Some` when the leg ended before it had joined.
+    async fn try_set_up(&mut self) -> Result<Option<LegEnd>, Error> {
+        let backend = self.backend()?;
+        let limit = self.engine.parts.policy.outside_timeout;
+        let room = self.call.room_name().clone();
+        bounded(limit, "create_room", backend.rooms.create(&room)).await?;
+        let request = DispatchRequest {
+            agent_name: self.call.order.agent_name.clone(),
+            metadata: dispatch_metadata(&self.call),
+        };
+        let dispatch =
+            bounded(limit, "dispatch_agent", backend.rooms.dispatch(&room, &request)).await?;
+        self.call.dispatch_id = Some(dispatch);
+        if self.hang_up_asked() {
+            return Ok(None);
+        }
+        let request = self.dial_request().await?;
+        let dial = backend.provider.dial(request, self.mailbox.sink.clone());
+        (self.known.has_leg, self.known.has_dialled) = (true, true);
+        match bounded(limit * 2, "dial", dial).await? {
+            Dialed::Joined(participant) => {
+                let at = self.now();
+                self.known.looked_at = Some(at);
+                self.note(Hint::Joined { at, participant });
+                Ok(None)
+            }
+            Dialed::Ended(end) => Ok(Some(end)),
+        }
+    }
+
+    /// Whether a hang-up came while room and agent were made; nothing has been dialled yet then.
+    fn hang_up_asked(&mut self) -> bool {
+        let mut asked = false;
+        while let Ok(request) = self.mailbox.hang_ups.try_recv() {
+            let now = self.engine.now();
+            asked |= self.call.decide_hang_up(now, HangUpReason::Api);
+            let _ = request.send(Arc::new(self.call.clone()));
+        }
+        asked
+    }
+
+    async fn dial_request(&mut self) -> Result<DialRequest, Error> {
+        let order = &self.call.order;
+        let policy = &self.engine.parts.policy;
+        let trunk = match self.trunk.take() {
+            Some(trunk) => Some(trunk),
+            None => self.engine.parts.store.trunk(&order.account_id, &order.trunk_id).await?,
+        };
+        let trunk = trunk.ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "dial", "the trunk was deleted meanwhile")
+        })?;
+        let context = crate::directory::password_context(&trunk.trunk_id);
+        let open = |sealed| self.engine.parts.vault.open(sealed, &context);
+        let auth_password =
+            trunk.auth_password.as_ref().map(open).transpose().map_err(|error| {
+                Error::new(ErrorKind::Refused, "dial", format!("auth_password: {error}"))
+            })?;
+        Ok(DialRequest {
+            room_name: order.room_name.clone(),
+            participant_identity: order.participant_identity(),
+            to_number: order.to_number.clone(),
+            from_number: order.from_number.clone(),
+            trunk: TrunkAccess {
+                address: trunk.address,
+                transport: trunk.transport,
+                auth_username: trunk.auth_username,
+                auth_password,
+            },
+            ringing_timeout: policy.ringing_timeout,
+            max_duration: policy.ringing_timeout
+                + Duration::from_secs(u64::from(order.max_duration_secs) + 30),
+        })
+    }
+
+    fn backend(&self) -> Result<Backend, Error> {
+        self.engine
+            .backend(self.call.order.route)
+            .cloned()
+            .map_err(|error: EngineError| Error::new(ErrorKind::Refused, "backend", error))
+    }
+
+    async fn look_for_agent(&mut self) -> Result<(), Stop> {
+        let Ok(backend) = self.backend() else {
+            return Ok(());
+        };
+        let limit = self.engine.parts.policy.outside_timeout;
+        let look = bounded(limit, "look_at_room", backend.rooms.look(self.call.room_name())).await;
+        let at = self.now();
+        match look {
+            Ok(Some(look)) if look.agent => self.take(Hint::AgentJoined { at }).await,
+            Ok(_)
+                if self.call.facts.agent_joined_at.is_some()
+                    && self.call.facts.agent_left_at.is_none() =>
+            {
+                self.take(Hint::AgentLeft { at }).await
+            }
+            Ok(_) => Ok(()),
+            Err(error) => {
+                tracing::warn!(room = ?self.call.room_name(), %error, "the room could not be looked at");
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) async fn look(&mut self) -> Result<(), Stop> {
+        self.look_at_leg().await?;
+        self.look_for_agent().await
+    }
+
+    async fn look_at_leg(&mut self) -> Result<(), Stop> {
+        self.known.looked_at = Some(self.now());
+        let Ok(backend) = self.backend() else {
+            return Ok(());
+        };
+        let identity = self.call.order.participant_identity();
+        let look = backend.provider.look(self.call.room_name(), &identity);
+        let limit = self.engine.parts.policy.outside_timeout;
+        match bounded(limit, "look_at_leg", look).await {
+            Ok(LegLook::Present(hints)) => {
+                self.known.has_leg = true;
+                let mut news = false;
+                for hint in hints {
+                    news |= self.note(hint);
+                }
+                if news { self.save().await } else { Ok(()) }
+            }
+            Ok(LegLook::Absent) => {
+                // A leg that was there has left; of one that was never seen nothing is known.
+                let end = if self.known.has_leg { LegEnd::Left } else { LegEnd::Gone };
+                let at = self.now();
+                self.take(Hint::Ended { at, end }).await
+            }
+            Err(error) => {
+                tracing::warn!(room = ?self.call.room_name(), %error, "the leg could not be looked at");
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) async fn decide(&mut self, reason: HangUpReason) -> Result<(), Stop> {
+        if matches!(reason, HangUpReason::AgentUnavailable | HangUpReason::AgentLeft) {
+            // Hints may be lost; the room knows.
+            self.look_for_agent().await?;
+            if self.known.agent_present {
+                return Ok(());
+            }
+        }
+        tracing::info!(room = ?self.call.room_name(), ?reason, "ending a call");
+        let now = self.now();
+        self.call.decide_hang_up(now, reason);
+        self.save().await
+    }
+
+    pub(crate) async fn hang_up(&mut self) -> Result<(), Stop> {
+        self.known.hang_ups.add(self.now());
+        let Ok(backend) = self.backend() else {
+            return Ok(());
+        };
+        let room = self.call.room_name().clone();
+        let identity = self.call.order.participant_identity();
+        let limit = self.engine.parts.policy.outside_timeout;
+        let hung_up = bounded(limit, "hang_up", backend.provider.hang_up(&room, &identity)).await;
+        if let Err(error) = hung_up {
+            tracing::warn!(?room, %error, "hanging up failed; deleting the room instead");
+            if let Err(error) = bounded(limit, "delete_room", backend.rooms.delete(&room)).await {
+                tracing::warn!(?room, %error, "the room could not be deleted");
+                return Ok(());
+            }
+        }
+        // Nobody may tell of the end (after a restart the provider's own hints are lost): look.
+        let look = bounded(limit, "look_at_leg", backend.provider.look(&room, &identity)).await;
+        if let Ok(LegLook::Absent) = look {
+            let at = self.now();
+            return self.take(Hint::Ended { at, end: LegEnd::Removed }).await;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn close(&mut self) -> Result<(), Stop> {
+        while let Ok(hint) = self.mailbox.hints.try_recv() {
+            self.note(hint);
+        }
+        let now = self.now();
+        let never_started = self.call.started_at.is_none();
+        self.call.close(now);
+        self.call.room_deleted = never_started;
+        if let Some(Termination { outcome, .. }) = &self.call.termination {
+            let service = self.call.order.call_service.as_str();
+            metrics::counter!("outdial_calls_ended_total", "outcome" => outcome.as_str(), "call_service" => service)
+                .increment(1);
+            tracing::info!(room = ?self.call.room_name(), outcome = outcome.as_str(), "call ended");
+        }
+        self.save().await
+    }
+
+    pub(crate) async fn delete_room(&mut self) -> Result<(), Stop> {
+        self.known.room_deletions.add(self.now());
+        let Ok(backend) = self.backend() else {
+            self.call.room_deleted = true;
+            return Ok(());
+        };
+        let limit = self.engine.parts.policy.outside_timeout;
+        match bounded(limit, "delete_room", backend.rooms.delete(self.call.room_name())).await {
+            // Saved with what comes next: deleting it again would do no harm.
+            Ok(()) => self.call.room_deleted = true,
+            Err(error) => {
+                tracing::warn!(room = ?self.call.room_name(), %error, "the room could not be deleted");
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn bounded<T>(
+    limit: Duration,
+    operation: &'static str,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+        Err(Error::new(ErrorKind::Unavailable, operation, format!("no answer within {limit:?}")))
+    })
+}
+
+fn setup_cause(route: Route, error: &Error) -> Cause {
+    let layer = if route == Route::Sandbox { Layer::Server } else { Layer::Livekit };
+    let code = match error.kind {
+        ErrorKind::Refused => "refused",
+        ErrorKind::Unavailable => "unavailable",
+        ErrorKind::NotFound => "not_found",
+        ErrorKind::Busy => "busy",
+        _ => "internal",
+    };
+    let cause = Cause::new(layer, code, error.to_string());
+    if error.is_retryable() { cause.retryable() } else { cause }
+}
+
+fn dispatch_metadata(call: &Call) -> serde_json::Value {
+    let order = &call.order;
+    json!({
+        "assistant_id": order.assistant_id,
+        "assistant_name": order.assistant_name,
+        "assistant_prompt": order.assistant_prompt,
+        "assistant_start_instruction": order.assistant_start_instruction,
+        "agent_config": order.agent_config,
+        "call": {
+            "room_name": order.room_name,
+            "to_number": order.to_number,
+            "from_number": order.from_number,
+            "call_service": order.call_service,
+            "metadata": order.metadata,
+        },
+    })
+}

@@ -1,0 +1,251 @@
+//! The worker of one call: looks what is due, does it, saves, and again.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
+use outdial_domain::{Call, Error, ErrorKind, HangUpReason, Hint, Status, TranscriptLine, Trunk};
+
+use crate::Inner;
+use crate::duty::{self, Duty, Known, LINGER};
+use crate::live::{HangUpRequest, Mailbox};
+
+/// Why a worker stopped before its work was done.
+pub(crate) enum Stop {
+    /// The engine lets go of its calls.
+    Stopping,
+    /// Another node works on the call, or it was deleted.
+    Lost,
+}
+
+pub(crate) struct Worker {
+    pub(crate) engine: Arc<Inner>,
+    pub(crate) call: Call,
+    pub(crate) known: Known,
+    /// The trunk, when it was read just before.
+    pub(crate) trunk: Option<Trunk>,
+    pub(crate) mailbox: Mailbox,
+    /// Lines not yet appended to the store.
+    lines: Vec<TranscriptLine>,
+}
+
+impl Inner {
+    /// Starts working on a call that this node owns; `fresh` when it was accepted by this very
+    /// process just now, `trunk` when it was read just now too. `None` when the call is worked on
+    /// already.
+    pub(crate) fn work_on(
+        self: &Arc<Self>,
+        call: Call,
+        fresh: bool,
+        trunk: Option<Trunk>,
+    ) -> Option<crate::live::Entry> {
+        let (entry, mailbox) = self.live.enter(&call)?;
+        let room = call.room_name().clone();
+        let worker = Worker {
+            engine: self.clone(),
+            known: Known::new(&call, fresh),
+            call,
+            trunk,
+            mailbox,
+            lines: Vec::new(),
+        };
+        let engine = self.clone();
+        self.spawn(async move {
+            if AssertUnwindSafe(worker.run()).catch_unwind().await.is_err() {
+                engine.live.leave(&room);
+                tracing::error!(?room, "the worker of a call panicked; the call is taken up again");
+                engine.give_back(&room).await;
+            }
+        });
+        Some(entry)
+    }
+
+    /// Makes a call claimable again after its worker failed.
+    async fn give_back(&self, room: &outdial_domain::RoomName) {
+        if let Ok(Some(mut call)) = self.parts.store.get(room).await
+            && call.owner.as_ref() == Some(&self.parts.node)
+        {
+            call.owner = None;
+            call.due_at = Some(self.now() + Duration::from_secs(5));
+            if let Err(error) = self.parts.store.save(&mut call).await {
+                tracing::error!(?room, %error, "a call could not be given back");
+            }
+        }
+    }
+}
+
+impl Worker {
+    async fn run(mut self) {
+        let room = self.call.room_name().clone();
+        metrics::gauge!("outdial_calls_live").increment(1.0);
+        let stop = loop {
+            let (at, duty) = duty::next(&self.call, &self.known, &self.engine.parts.policy);
+            let ended = self.call.termination.is_some();
+            let result = if duty == Duty::Leave || (ended && at > self.now() + LINGER) {
+                break None;
+            } else if at > self.now() {
+                self.wait_until(at).await
+            } else {
+                self.perform(duty).await
+            };
+            if let Err(stop) = result {
+                break Some(stop);
+            }
+        };
+        // Registered no longer, but still the owner: nobody else can begin in between.
+        self.engine.live.leave(&room);
+        match stop {
+            None => self.leave().await,
+            Some(Stop::Stopping) => self.save_what_is_left().await,
+            Some(Stop::Lost) => tracing::warn!(?room, "another node works on this call"),
+        }
+        metrics::gauge!("outdial_calls_live").decrement(1.0);
+    }
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.engine.now()
+    }
+
+    async fn perform(&mut self, duty: Duty) -> Result<(), Stop> {
+        match duty {
+            Duty::Start => self.start().await,
+            Duty::SetUp => self.set_up().await,
+            Duty::Look => self.look().await,
+            Duty::Decide(reason) => self.decide(reason).await,
+            Duty::HangUp => self.hang_up().await,
+            Duty::Close => self.close().await,
+            Duty::DeleteRoom => self.delete_room().await,
+            Duty::SendWebhook => self.send_webhook().await,
+            Duty::Save => self.save().await,
+            Duty::Leave => Ok(()),
+        }
+    }
+
+    /// Takes in hints and requests until `at`.
+    async fn wait_until(&mut self, at: DateTime<Utc>) -> Result<(), Stop> {
+        let wait = (at - self.now()).to_std().unwrap_or_default();
+        let stopping = self.engine.stopping.clone();
+        tokio::select! {
+            biased;
+            () = stopping.cancelled() => Err(Stop::Stopping),
+            Some(request) = self.mailbox.hang_ups.recv() => self.obey(request).await,
+            Some(hint) = self.mailbox.hints.recv() => self.take(hint).await,
+            () = tokio::time::sleep(wait) => Ok(()),
+        }
+    }
+
+    async fn obey(&mut self, request: HangUpRequest) -> Result<(), Stop> {
+        let now = self.now();
+        if self.call.decide_hang_up(now, HangUpReason::Api) {
+            self.save().await?;
+        }
+        // Whoever asked may be gone.
+        let _ = request.send(Arc::new(self.call.clone()));
+        Ok(())
+    }
+
+    /// Takes in a hint and all that wait behind it.
+    pub(crate) async fn take(&mut self, hint: Hint) -> Result<(), Stop> {
+        let mut news = self.note(hint);
+        while let Ok(hint) = self.mailbox.hints.try_recv() {
+            news |= self.note(hint);
+        }
+        if news { self.save().await } else { Ok(()) }
+    }
+
+    pub(crate) fn note(&mut self, hint: Hint) -> bool {
+        match &hint {
+            Hint::AgentJoined { .. } => self.known.agent_present = true,
+            Hint::AgentLeft { .. } => self.known.agent_present = false,
+            Hint::Ended { .. } => {
+                self.known.end_heard_at.get_or_insert(self.engine.now());
+            }
+            _ => self.known.has_leg = true,
+        }
+        if let Hint::Line(line) = hint {
+            if self.call.termination.is_none() {
+                self.lines.push(line);
+            }
+            return true;
+        }
+        let news = self.call.apply(&hint);
+        if news {
+            tracing::debug!(room = ?self.call.room_name(), ?hint, "news of a call");
+        }
+        news
+    }
+
+    /// Saves the record and new lines. A failing store does not stop the call: the save is repeated,
+    /// and nothing is told to others before it succeeds.
+    pub(crate) async fn save(&mut self) -> Result<(), Stop> {
+        self.call.due_at = Some(duty::next(&self.call, &self.known, &self.engine.parts.policy).0);
+        match self.try_save().await {
+            Ok(()) => {
+                self.known.unsaved_since = None;
+                self.mailbox.seen.send_replace(Arc::new(self.call.clone()));
+                Ok(())
+            }
+            Err(error) if error.kind == ErrorKind::Conflict => self.reconcile().await,
+            Err(error) => {
+                tracing::error!(room = ?self.call.room_name(), %error, "a call could not be saved; it is tried again");
+                self.known.unsaved_since = Some(self.now());
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) async fn try_save(&mut self) -> Result<(), Error> {
+        let store = &self.engine.parts.store;
+        if !self.lines.is_empty() {
+            store.append(self.call.room_name(), &self.lines).await?;
+            self.lines.clear();
+        }
+        store.save(&mut self.call).await
+    }
+
+    /// The record was changed beneath us. As long as it is ours, what is known is put together: the
+    /// facts merge in any order.
+    pub(crate) async fn reconcile(&mut self) -> Result<(), Stop> {
+        let stored = self.engine.parts.store.get(self.call.room_name()).await;
+        match stored {
+            Ok(Some(stored)) if stored.owner.as_ref() == Some(&self.engine.parts.node) => {
+                self.call.version = stored.version;
+                self.call.facts.absorb(&stored.facts);
+                self.known.unsaved_since = Some(DateTime::UNIX_EPOCH);
+                Ok(())
+            }
+            Ok(_) => Err(Stop::Lost),
+            Err(_) => {
+                self.known.unsaved_since = Some(self.now());
+                Ok(())
+            }
+        }
+    }
+
+    /// All that can be done now is done: gives the call up, due again when something is left.
+    async fn leave(mut self) {
+        let (at, duty) = duty::next(&self.call, &self.known, &self.engine.parts.policy);
+        self.call.owner = None;
+        self.call.due_at = (duty != Duty::Leave).then_some(at);
+        if let Err(error) = self.engine.parts.store.save(&mut self.call).await {
+            tracing::error!(room = ?self.call.room_name(), %error, "a call could not be given up");
+            let room = self.call.room_name().clone();
+            self.engine.give_back(&room).await;
+        }
+        self.mailbox.seen.send_replace(Arc::new(self.call.clone()));
+    }
+
+    async fn save_what_is_left(mut self) {
+        if !self.lines.is_empty() || self.known.unsaved_since.is_some() {
+            // A loss here is made good by looking after the restart.
+            let _ = self.save().await;
+        }
+    }
+}
+
+/// Whether the wait for a call's leg is over.
+pub(crate) fn is_set_up(call: &Call) -> bool {
+    call.status() > Status::Starting
+}
