@@ -1,0 +1,310 @@
+//! The calls: insert, get, save. Claims are in `ownership`, lists in `listing`.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use outdial_domain::ports::{CallFilter, Calls, IdempotencyKey, Inserted, Page, PageRequest};
+use outdial_domain::{Call, ErrorKind, NodeId, Result, RoomName, TrunkId};
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+
+use crate::codec::{decode, encode, nanos, time};
+use crate::fault::{Fault, Outcome};
+use crate::{SqliteStore, listing, ownership};
+
+/// What [`read_call`] needs, in its order.
+pub(crate) const COLUMNS: &str = "document, version, owner, due_at";
+
+/// How many calls hold a channel of a trunk.
+pub(crate) const COUNT_RUNNING: &str =
+    "SELECT count(*) FROM calls WHERE trunk_id = ?1 AND occupies = 1";
+
+/// A call, ready to be written: made by the caller, so that the writer has little to do.
+#[derive(Debug, Clone)]
+struct CallRow {
+    room_name: String,
+    account_id: String,
+    assistant_id: String,
+    trunk_id: String,
+    to_number: String,
+    created_at: i64,
+    status: &'static str,
+    outcome: Option<&'static str>,
+    occupies: bool,
+    limit: Option<u32>,
+    version: u64,
+    owner: Option<String>,
+    due_at: Option<i64>,
+    document: String,
+}
+
+impl CallRow {
+    fn new(call: &Call) -> Outcome<Self> {
+        let order = &call.order;
+        let status = call.status();
+        Ok(Self {
+            room_name: order.room_name.as_str().to_owned(),
+            account_id: order.account_id.to_string(),
+            assistant_id: order.assistant_id.to_string(),
+            trunk_id: order.trunk_id.to_string(),
+            to_number: order.to_number.to_string(),
+            created_at: nanos(order.created_at),
+            status: status.as_str(),
+            outcome: call.termination.as_ref().map(|end| end.outcome.as_str()),
+            occupies: status.occupies_trunk(),
+            limit: order.max_concurrent_calls,
+            version: call.version,
+            owner: call.owner.as_ref().map(NodeId::to_string),
+            due_at: call.due_at.map(nanos),
+            document: encode(call)?,
+        })
+    }
+}
+
+/// An idempotency key, ready to be written.
+#[derive(Debug, Clone)]
+struct KeyRow {
+    key: String,
+    fingerprint: String,
+    expires_at: i64,
+}
+
+impl KeyRow {
+    fn new(key: &IdempotencyKey) -> Self {
+        Self {
+            key: key.key.clone(),
+            fingerprint: key.fingerprint.clone(),
+            expires_at: nanos(key.expires_at),
+        }
+    }
+}
+
+#[async_trait]
+impl Calls for SqliteStore {
+    async fn insert(&self, call: &mut Call, key: Option<&IdempotencyKey>) -> Result<Inserted> {
+        let operation = "sqlite.insert_call";
+        let row = CallRow::new(call).map_err(|fault| fault.at(operation))?;
+        let key = key.map(KeyRow::new);
+        let write = move |connection: &Connection| insert(connection, &row, key.as_ref());
+        let inserted = self.run_write(operation, write).await?;
+        if inserted == Inserted::New {
+            call.version = 1;
+        }
+        Ok(inserted)
+    }
+
+    async fn get(&self, room: &RoomName) -> Result<Option<Call>> {
+        self.run_read("sqlite.get_call", |connection| {
+            let sql = "SELECT document, version, owner, due_at FROM calls WHERE room_name = ?1";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query([room.as_str()])?;
+            rows.next()?.map(read_call).transpose()
+        })
+    }
+
+    async fn list(&self, filter: &CallFilter, page: &PageRequest) -> Result<Page<Call>> {
+        let (filter, page) = (filter.clone(), page.clone());
+        self.run_scan("sqlite.list_calls", move |connection| {
+            listing::calls(connection, &filter, &page)
+        })
+        .await
+    }
+
+    async fn save(&self, call: &mut Call) -> Result<()> {
+        let operation = "sqlite.save_call";
+        let row = CallRow::new(call).map_err(|fault| fault.at(operation))?;
+        let write = move |connection: &Connection| save(connection, &row);
+        call.version = self.run_write(operation, write).await?;
+        Ok(())
+    }
+
+    async fn claim_due(&self, node: &NodeId, now: DateTime<Utc>, limit: u32) -> Result<Vec<Call>> {
+        let (node, now) = (node.clone(), nanos(now));
+        let write = move |connection: &Connection| ownership::claim(connection, &node, now, limit);
+        self.run_write("sqlite.claim_calls", write).await
+    }
+
+    async fn heartbeat(&self, node: &NodeId, until: DateTime<Utc>) -> Result<()> {
+        let (node, until) = (node.clone(), nanos(until));
+        let write = move |connection: &Connection| ownership::heartbeat(connection, &node, until);
+        self.run_write("sqlite.heartbeat", write).await
+    }
+
+    async fn release(&self, node: &NodeId, now: DateTime<Utc>) -> Result<u64> {
+        let (node, now) = (node.clone(), nanos(now));
+        let write = move |connection: &Connection| ownership::release(connection, &node, now);
+        self.run_write("sqlite.release_calls", write).await
+    }
+
+    async fn reserve_start(
+        &self,
+        trunk: &TrunkId,
+        spacing: Duration,
+        now: DateTime<Utc>,
+        latest: DateTime<Utc>,
+    ) -> Result<Option<DateTime<Utc>>> {
+        let trunk = trunk.clone();
+        let spacing = i64::try_from(spacing.as_nanos()).unwrap_or(i64::MAX);
+        let (now, latest) = (nanos(now), nanos(latest));
+        let write = move |connection: &Connection| {
+            ownership::reserve_start(connection, &trunk, spacing, now, latest)
+        };
+        Ok(self.run_write("sqlite.reserve_start", write).await?.map(time))
+    }
+}
+
+/// Reads a call from [`COLUMNS`].
+pub(crate) fn read_call(row: &Row<'_>) -> Outcome<Call> {
+    let mut call: Call = decode(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?)?;
+    call.version = row.get(1)?;
+    let owner: Option<String> = row.get(2)?;
+    call.owner = owner.map(|owner| owner.parse()).transpose().map_err(|error| {
+        let message = format!("a stored call has an owner that is no node: {error}");
+        Fault::decided(ErrorKind::Corrupt, message)
+    })?;
+    call.due_at = row.get::<_, Option<i64>>(3)?.map(time);
+    Ok(call)
+}
+
+fn insert(connection: &Connection, row: &CallRow, key: Option<&KeyRow>) -> Outcome<Inserted> {
+    if let Some(key) = key
+        && let Some(known) = known_key(connection, row, key)?
+    {
+        return Ok(known);
+    }
+    let sql = "SELECT 1 FROM calls WHERE room_name = ?1";
+    if connection.prepare_cached(sql)?.exists([&row.room_name])? {
+        return Err(Fault::decided(ErrorKind::Exists, "the call exists"));
+    }
+    check_limit(connection, row)?;
+    insert_row(connection, row)?;
+    if let Some(key) = key {
+        use_key(connection, row, key)?;
+    }
+    Ok(Inserted::New)
+}
+
+fn insert_row(connection: &Connection, row: &CallRow) -> Outcome<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO calls (room_name, account_id, assistant_id, trunk_id, to_number, created_at,
+                            status, outcome, occupies, version, owner, due_at, document)
+         VALUES (:room_name, :account_id, :assistant_id, :trunk_id, :to_number, :created_at,
+                 :status, :outcome, :occupies, 1, :owner, :due_at, :document)",
+    )?;
+    statement.execute(named_params! {
+        ":room_name": row.room_name,
+        ":account_id": row.account_id,
+        ":assistant_id": row.assistant_id,
+        ":trunk_id": row.trunk_id,
+        ":to_number": row.to_number,
+        ":created_at": row.created_at,
+        ":status": row.status,
+        ":outcome": row.outcome,
+        ":occupies": row.occupies,
+        ":owner": row.owner,
+        ":due_at": row.due_at,
+        ":document": row.document,
+    })?;
+    Ok(())
+}
+
+/// What the account has used the key for, unless that has expired. A call's time of creation is
+/// the time now.
+fn known_key(connection: &Connection, row: &CallRow, key: &KeyRow) -> Outcome<Option<Inserted>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT room_name, fingerprint FROM idempotency_keys
+         WHERE account_id = ?1 AND key = ?2 AND expires_at > ?3",
+    )?;
+    let found = statement
+        .query_row(params![row.account_id, key.key, row.created_at], |found| {
+            Ok((found.get::<_, String>(0)?, found.get(1)?))
+        })
+        .optional()?;
+    let Some((room_name, fingerprint)) = found else {
+        return Ok(None);
+    };
+    let room_name = room_name.parse().map_err(|_| {
+        let message = "a stored idempotency key names no call";
+        Fault::decided(ErrorKind::Corrupt, message)
+    })?;
+    Ok(Some(Inserted::Known { room_name, fingerprint }))
+}
+
+fn use_key(connection: &Connection, row: &CallRow, key: &KeyRow) -> Outcome<()> {
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO idempotency_keys
+                 (account_id, key, fingerprint, room_name, expires_at)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![
+            row.account_id,
+            key.key,
+            key.fingerprint,
+            row.room_name,
+            key.expires_at
+        ])?;
+    // Each insert takes a few expired ones away: more than it adds, and never many at once.
+    connection
+        .prepare_cached(
+            "DELETE FROM idempotency_keys WHERE rowid IN
+                 (SELECT rowid FROM idempotency_keys WHERE expires_at <= ?1
+                  ORDER BY expires_at LIMIT 4)",
+        )?
+        .execute([row.created_at])?;
+    Ok(())
+}
+
+/// Fails when the call, not counted yet, would be one too many on its trunk.
+fn check_limit(connection: &Connection, row: &CallRow) -> Outcome<()> {
+    let Some(limit) = row.limit.filter(|_| row.occupies) else {
+        return Ok(());
+    };
+    let mut statement = connection.prepare_cached(COUNT_RUNNING)?;
+    let running: u32 = statement.query_row([&row.trunk_id], |count| count.get(0))?;
+    if running >= limit {
+        let message = format!("the trunk has {running} calls, at most {limit} are allowed");
+        return Err(Fault::decided(ErrorKind::Busy, message));
+    }
+    Ok(())
+}
+
+/// Gives the new version.
+fn save(connection: &Connection, row: &CallRow) -> Outcome<u64> {
+    let sql = "SELECT version, occupies FROM calls WHERE room_name = ?1";
+    let stored: Option<(u64, bool)> = connection
+        .prepare_cached(sql)?
+        .query_row([&row.room_name], |found| Ok((found.get(0)?, found.get(1)?)))
+        .optional()?;
+    let Some((_, occupied)) = stored.filter(|(version, _)| *version == row.version) else {
+        let message = match stored {
+            Some((version, _)) => format!(
+                "the call has changed: version {} was read, {version} is stored",
+                row.version
+            ),
+            None => "the call is gone".to_owned(),
+        };
+        return Err(Fault::decided(ErrorKind::Conflict, message));
+    };
+    if !occupied {
+        check_limit(connection, row)?;
+    }
+    let mut statement = connection.prepare_cached(
+        "UPDATE calls SET status = :status, outcome = :outcome, occupies = :occupies,
+                          version = :version, owner = :owner, due_at = :due_at,
+                          document = :document
+         WHERE room_name = :room_name",
+    )?;
+    let version = row.version + 1;
+    statement.execute(named_params! {
+        ":room_name": row.room_name,
+        ":status": row.status,
+        ":outcome": row.outcome,
+        ":occupies": row.occupies,
+        ":version": version,
+        ":owner": row.owner,
+        ":due_at": row.due_at,
+        ":document": row.document,
+    })?;
+    Ok(version)
+}
