@@ -1,0 +1,88 @@
+//! The words of the API as schemas: the domain's own enums know nothing of OpenAPI.
+#![expect(dead_code, reason = "only their schemas are used")]
+
+use utoipa::ToSchema;
+
+/// Where a call stands.
+#[derive(ToSchema)]
+#[schema(as = Status, rename_all = "snake_case")]
+pub(crate) enum StatusWord {
+    Queued,
+    Starting,
+    Dialing,
+    Ringing,
+    InProgress,
+    Ended,
+}
+
+/// How a call ended.
+#[derive(ToSchema)]
+#[schema(as = Outcome, rename_all = "snake_case")]
+pub(crate) enum OutcomeWord {
+    Completed,
+    Busy,
+    NoAnswer,
+    Rejected,
+    Canceled,
+    Unreachable,
+    Throttled,
+    AgentUnavailable,
+    Failed,
+    Interrupted,
+}
+
+/// Why a completed call ended.
+#[derive(ToSchema)]
+#[schema(as = EndReason, rename_all = "snake_case")]
+pub(crate) enum EndReasonWord {
+    CalleeHangup,
+    AgentHangup,
+    ApiHangup,
+    MaxDuration,
+    MediaTimeout,
+}
+
+/// Where the cause of an end lies.
+#[derive(ToSchema)]
+#[schema(as = Layer, rename_all = "snake_case")]
+pub(crate) enum LayerWord {
+    Api,
+    Livekit,
+    Sip,
+    Agent,
+    Server,
+}
+
+/// Who spoke.
+#[derive(ToSchema)]
+#[schema(as = Speaker, rename_all = "snake_case")]
+pub(crate) enum SpeakerWord {
+    Agent,
+    User,
+}
+
+/// A telephony provider.
+#[derive(ToSchema)]
+#[schema(as = CallService, rename_all = "snake_case")]
+pub(crate) enum CallServiceWord {
+    Twilio,
+    Exotel,
+}
+
+/// What becomes of placeholders without a value.
+#[derive(ToSchema)]
+#[schema(as = OnMissing, rename_all = "snake_case")]
+pub(crate) enum OnMissingWord {
+    Empty,
+    Keep,
+    Reject,
+}
+
+/// How the INVITE goes.
+#[derive(ToSchema)]
+#[schema(as = Transport, rename_all = "snake_case")]
+pub(crate) enum TransportWord {
+    Udp,
+    Tcp,
+    Tls,
+}

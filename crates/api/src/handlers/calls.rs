@@ -1,0 +1,165 @@
+//! `/calls`.
+
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
+use outdial_domain::RoomName;
+
+use super::path_id;
+use crate::auth::Auth;
+use crate::code::ErrorCode;
+use crate::dto::{
+    CallData, CallQuery, DeliveryData, Listing, Success, TranscriptData, located, ok,
+};
+use crate::error::Result;
+use crate::input::page::List;
+use crate::input::query::Query;
+use crate::state::ApiState;
+
+pub(super) fn room(text: &str) -> Result<RoomName> {
+    path_id(text, ErrorCode::CallNotFound, "Call")
+}
+
+/// List calls
+#[utoipa::path(
+    get,
+    path = "/calls",
+    tag = "calls",
+    operation_id = "list_calls",
+    params(
+        CallQuery,
+        ("limit" = Option<u32>, Query, description = "1 to 100; 20 by default."),
+        ("cursor" = Option<String>, Query, description = "`data.next_cursor` of the page before.")
+    ),
+    responses((status = 200, description = "Newest first.", body = Success<Listing<CallData>>)),
+)]
+pub(crate) async fn list(
+    state: Data<ApiState>,
+    auth: Auth,
+    request: HttpRequest,
+) -> Result<HttpResponse> {
+    let query = Query::of(&request)?;
+    let (filter, page) = CallQuery::read(query, auth.account().clone())?;
+    let page = state.engine().calls(&filter, &page).await?;
+    Ok(ok("Calls fetched", Listing::<CallData>::page(List::Calls, page)))
+}
+
+/// Read a call
+#[utoipa::path(
+    get,
+    path = "/calls/{room_name}",
+    tag = "calls",
+    operation_id = "read_call",
+    params(("room_name" = String, Path)),
+    responses(
+        (status = 200, description = "The call.", body = Success<CallData>),
+        (status = 404, description = "`call_not_found`."),
+    ),
+)]
+pub(crate) async fn read(
+    state: Data<ApiState>,
+    auth: Auth,
+    path: Path<String>,
+) -> Result<HttpResponse> {
+    let call = state.engine().call(auth.account(), &room(&path)?).await?;
+    Ok(ok("Call fetched", CallData::from(call)))
+}
+
+/// Hang up
+///
+/// Ends the call in whatever state it is; on an ended call nothing changes. Answers when the decision
+/// is stored: the end itself follows within seconds.
+#[utoipa::path(
+    post,
+    path = "/calls/{room_name}/hangup",
+    tag = "calls",
+    operation_id = "hang_up",
+    params(("room_name" = String, Path)),
+    responses(
+        (status = 200, description = "The call as it is now.", body = Success<CallData>),
+        (status = 404, description = "`call_not_found`."),
+    ),
+)]
+pub(crate) async fn hang_up(
+    state: Data<ApiState>,
+    auth: Auth,
+    path: Path<String>,
+) -> Result<HttpResponse> {
+    let call = state.engine().hang_up(auth.account(), &room(&path)?).await?;
+    Ok(ok("Call is ended", CallData::from(call)))
+}
+
+/// Read the transcript
+///
+/// What was said so far; complete when the call has ended.
+#[utoipa::path(
+    get,
+    path = "/calls/{room_name}/transcript",
+    tag = "calls",
+    operation_id = "read_transcript",
+    params(("room_name" = String, Path)),
+    responses(
+        (status = 200, description = "The lines in their order.", body = Success<TranscriptData>),
+        (status = 404, description = "`call_not_found`."),
+    ),
+)]
+pub(crate) async fn transcript(
+    state: Data<ApiState>,
+    auth: Auth,
+    path: Path<String>,
+) -> Result<HttpResponse> {
+    let room = room(&path)?;
+    let lines = state.engine().transcript(auth.account(), &room).await?;
+    Ok(ok("Transcript fetched", TranscriptData::new(room, lines)))
+}
+
+/// List webhook deliveries
+///
+/// The attempts to deliver the end-of-call webhook, oldest first; the list is never cut.
+#[utoipa::path(
+    get,
+    path = "/calls/{room_name}/deliveries",
+    tag = "calls",
+    operation_id = "list_deliveries",
+    params(("room_name" = String, Path)),
+    responses(
+        (status = 200, description = "The attempts.", body = Success<Listing<DeliveryData>>),
+        (status = 404, description = "`call_not_found`."),
+    ),
+)]
+pub(crate) async fn deliveries(
+    state: Data<ApiState>,
+    auth: Auth,
+    path: Path<String>,
+) -> Result<HttpResponse> {
+    let deliveries = state.engine().deliveries(auth.account(), &room(&path)?).await?;
+    Ok(ok("Deliveries fetched", Listing::<DeliveryData>::whole(deliveries)))
+}
+
+/// Send the webhook again
+///
+/// As if for the first time: with all its tries, and with the same `webhook-id`.
+#[utoipa::path(
+    post,
+    path = "/calls/{room_name}/deliveries/replay",
+    tag = "calls",
+    operation_id = "replay_webhook",
+    params(("room_name" = String, Path)),
+    responses(
+        (status = 202, description = "The webhook is due.", body = Success<CallData>, headers(
+            ("Location" = String, description = "Where the attempts can be read.")
+        )),
+        (status = 404, description = "`call_not_found`."),
+        (status = 409, description = "`conflict`: the call has not ended yet, or has no webhook URL."),
+    ),
+)]
+pub(crate) async fn replay(
+    state: Data<ApiState>,
+    auth: Auth,
+    path: Path<String>,
+) -> Result<HttpResponse> {
+    let room = room(&path)?;
+    let call = state.engine().replay_webhook(auth.account(), &room).await?;
+    let location = state.location(format_args!("/calls/{room}/deliveries"));
+    Ok(located(StatusCode::ACCEPTED, location, "Webhook is sent again", CallData::from(call)))
+}

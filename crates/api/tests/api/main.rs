@@ -1,0 +1,18 @@
+//! The API from outside: an engine on the in-memory store and the sandbox, in virtual time. One
+//! module for each branch of the URL tree, and one each for what all routes share.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod assistants;
+mod auth;
+mod bad_bodies;
+mod calls;
+mod errors;
+mod events;
+mod keys;
+mod livekit;
+mod logs;
+mod outbound;
+mod rig;
+mod server;
+mod trunks;
+mod wire;
