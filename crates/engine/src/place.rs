@@ -109,6 +109,13 @@ struct Placing {
 
 impl Placing {
     async fn place(self, order: Order) -> Result<Call> {
+        if let Some(key) = &self.key {
+            let (account, now) = (&order.account_id, order.created_at);
+            let known = self.inner.parts.store.find_key(account, &key.key, now).await?;
+            if let Some((room_name, fingerprint)) = known {
+                return self.answer_again(&room_name, &fingerprint).await;
+            }
+        }
         let mut call = Call::new(order);
         let inserted = if self.respond_async {
             self.enqueue(&mut call).await?

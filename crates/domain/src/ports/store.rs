@@ -101,8 +101,8 @@ pub enum Inserted {
 ///
 /// Ownership: a call is worked on by one node at a time, its `owner`. A node stays an owner for as
 /// long as its [`heartbeat`](Calls::heartbeat) is fresh; the calls of a node whose heartbeat has
-/// run out, or that never had one, can be claimed by others, due or not. A late owner's [`save`](Calls::save) then fails, because the
-/// claim changed the version.
+/// run out, or that never had one, can be claimed by others, due or not. A late owner's
+/// [`save`](Calls::save) then fails, because the claim changed the version.
 ///
 /// Errors of all methods: [`Unavailable`](crate::ErrorKind::Unavailable),
 /// [`Full`](crate::ErrorKind::Full) (nothing was written), [`Corrupt`](crate::ErrorKind::Corrupt).
@@ -117,6 +117,16 @@ pub trait Calls: Send + Sync {
     /// already do (nothing is stored, the key is not used up); [`Exists`](crate::ErrorKind::Exists)
     /// when a call of that room name is there.
     async fn insert(&self, call: &mut Call, key: Option<&IdempotencyKey>) -> Result<Inserted>;
+
+    /// What the account has used an idempotency key for, unless that has expired at `now`: the call
+    /// it made, and the fingerprint. Lets a repeated request be answered before it waits for its
+    /// trunk; only [`insert`](Calls::insert) decides a race.
+    async fn find_key(
+        &self,
+        account: &AccountId,
+        key: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Option<(RoomName, String)>>;
 
     /// The call, of whatever account.
     async fn get(&self, room: &RoomName) -> Result<Option<Call>>;

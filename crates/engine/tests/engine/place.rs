@@ -213,3 +213,19 @@ async fn a_repeated_request_gets_the_same_failure() {
     }
     assert_eq!(rooms[0], rooms[1]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_request_does_not_wait_for_its_trunk_again() {
+    let policy = Policy { pacing_max_wait: Duration::from_secs(1), ..Policy::default() };
+    let rig = Rig::with(policy).await;
+    let assistant = rig.assistant().await;
+    let trunk = rig.trunk_with(Route::Twilio, |trunk| trunk.calls_per_second = Some(0.01)).await;
+    let mut request = rig.request(&assistant, &trunk, "0000");
+    request.idempotency = Some(("k".into(), "b".into()));
+    let first = rig.engine.place(&rig.account, request.clone()).await.unwrap();
+    let again = rig.engine.place(&rig.account, request.clone()).await.unwrap();
+    assert_eq!(again.room_name(), first.room_name());
+    request.idempotency = None;
+    let error = rig.engine.place(&rig.account, request).await.unwrap_err();
+    assert!(matches!(error, EngineError::TooMany { .. }), "{error:?}");
+}

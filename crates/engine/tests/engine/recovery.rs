@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use outdial_domain::ports::{Clock, LegLook, Store};
-use outdial_domain::{Call, EndReason, Hint, LegEnd, NodeId, Outcome, Route, Status};
-use outdial_engine::Policy;
+use outdial_domain::ports::{CallFilter, Clock, LegLook, PageRequest, Store};
+use outdial_domain::{Call, EndReason, ErrorKind, Hint, LegEnd, NodeId, Outcome, Route, Status};
+use outdial_engine::{EngineError, Policy};
 use outdial_testkit::memory::MemoryStore;
 
 use crate::rig::Rig;
@@ -156,4 +156,30 @@ async fn another_node_takes_over_when_the_heartbeat_has_run_out() {
     let call = after.finished(call.room_name()).await;
     assert_eq!(call.termination.unwrap().outcome, Outcome::Interrupted);
     assert_eq!(after.sender.bodies().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_accepts_no_call_and_loses_none_that_runs() {
+    let memory = Arc::new(MemoryStore::default());
+    let rig = Rig::on(memory.clone(), NodeId::random(), Policy::default()).await;
+    let (assistant, trunk) = (rig.assistant().await, rig.trunk(Route::Sandbox).await);
+    let request = rig.request(&assistant, &trunk, "0000");
+    let call = rig.engine.place(&rig.account, request.clone()).await.unwrap();
+    let room = call.room_name();
+
+    memory.fail_with(Some(ErrorKind::Full));
+    let refused = rig.engine.place(&rig.account, request).await.unwrap_err();
+    assert!(matches!(refused, EngineError::Store(error) if error.kind == ErrorKind::Full));
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert!(rig.sender.bodies().is_empty(), "nothing is told that is not saved");
+
+    memory.fail_with(None);
+    let end = rig.finished(room).await.termination.unwrap();
+    assert_eq!((end.outcome, end.end_reason), (Outcome::Completed, Some(EndReason::CalleeHangup)));
+    let lines = rig.engine.transcript(&rig.account, room).await.unwrap();
+    assert!(lines.len() >= 3, "{lines:?}");
+    assert_eq!(rig.sender.bodies().len(), 1);
+    let (filter, page) =
+        (CallFilter::of(rig.account.clone()), PageRequest { limit: 10, after: None });
+    assert_eq!(rig.engine.calls(&filter, &page).await.unwrap().items.len(), 1);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use outdial_domain::ports::{CallFilter, Calls, IdempotencyKey, Inserted, Page, PageRequest};
-use outdial_domain::{Call, ErrorKind, NodeId, Result, RoomName, TrunkId};
+use outdial_domain::{AccountId, Call, ErrorKind, NodeId, Result, RoomName, TrunkId};
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 use crate::codec::{decode, encode, nanos, time};
@@ -93,6 +93,17 @@ impl Calls for SqliteStore {
         Ok(inserted)
     }
 
+    async fn find_key(
+        &self,
+        account: &AccountId,
+        key: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Option<(RoomName, String)>> {
+        self.run_read("sqlite.find_key", |connection| {
+            known_key(connection, account.as_str(), key, nanos(now))
+        })
+    }
+
     async fn get(&self, room: &RoomName) -> Result<Option<Call>> {
         self.run_read("sqlite.get_call", |connection| {
             let sql = "SELECT document, version, owner, due_at FROM calls WHERE room_name = ?1";
@@ -168,9 +179,10 @@ pub(crate) fn read_call(row: &Row<'_>) -> Outcome<Call> {
 
 fn insert(connection: &Connection, row: &CallRow, key: Option<&KeyRow>) -> Outcome<Inserted> {
     if let Some(key) = key
-        && let Some(known) = known_key(connection, row, key)?
+        && let Some((room_name, fingerprint)) =
+            known_key(connection, &row.account_id, &key.key, row.created_at)?
     {
-        return Ok(known);
+        return Ok(Inserted::Known { room_name, fingerprint });
     }
     let sql = "SELECT 1 FROM calls WHERE room_name = ?1";
     if connection.prepare_cached(sql)?.exists([&row.room_name])? {
@@ -208,26 +220,27 @@ fn insert_row(connection: &Connection, row: &CallRow) -> Outcome<()> {
     Ok(())
 }
 
-/// What the account has used the key for, unless that has expired. A call's time of creation is
-/// the time now.
-fn known_key(connection: &Connection, row: &CallRow, key: &KeyRow) -> Outcome<Option<Inserted>> {
+/// What the account has used the key for, unless that has expired. A new call's time of creation
+/// is the time now.
+fn known_key(
+    connection: &Connection,
+    account: &str,
+    key: &str,
+    now: i64,
+) -> Outcome<Option<(RoomName, String)>> {
     let mut statement = connection.prepare_cached(
         "SELECT room_name, fingerprint FROM idempotency_keys
          WHERE account_id = ?1 AND key = ?2 AND expires_at > ?3",
     )?;
-    let found = statement
-        .query_row(params![row.account_id, key.key, row.created_at], |found| {
-            Ok((found.get::<_, String>(0)?, found.get(1)?))
-        })
+    let found: Option<(String, String)> = statement
+        .query_row(params![account, key, now], |found| Ok((found.get(0)?, found.get(1)?)))
         .optional()?;
-    let Some((room_name, fingerprint)) = found else {
-        return Ok(None);
-    };
+    let Some((room_name, fingerprint)) = found else { return Ok(None) };
     let room_name = room_name.parse().map_err(|_| {
         let message = "a stored idempotency key names no call";
         Fault::decided(ErrorKind::Corrupt, message)
     })?;
-    Ok(Some(Inserted::Known { room_name, fingerprint }))
+    Ok(Some((room_name, fingerprint)))
 }
 
 fn use_key(connection: &Connection, row: &CallRow, key: &KeyRow) -> Outcome<()> {

@@ -7,7 +7,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use outdial_domain::ports::{
     CallFilter, Calls, Cursor, IdempotencyKey, Inserted, Page, PageRequest,
 };
-use outdial_domain::{Call, Error, ErrorKind, NodeId, Result, RoomName, Status, TrunkId};
+use outdial_domain::{
+    AccountId, Call, Error, ErrorKind, NodeId, Result, RoomName, Status, TrunkId,
+};
 
 use super::{MemoryStore, State, page};
 
@@ -37,6 +39,18 @@ impl Calls for MemoryStore {
         call.version = 1;
         state.calls.insert(call.room_name().clone(), call.clone());
         Ok(Inserted::New)
+    }
+
+    async fn find_key(
+        &self,
+        account: &AccountId,
+        key: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Option<(RoomName, String)>> {
+        let state = self.state("memory.find_key")?;
+        let used = state.keys.get(&(account.clone(), key.to_owned()));
+        let used = used.filter(|(used, _)| used.expires_at > now);
+        Ok(used.map(|(used, room_name)| (room_name.clone(), used.fingerprint.clone())))
     }
 
     async fn get(&self, room: &RoomName) -> Result<Option<Call>> {

@@ -107,7 +107,12 @@ pub async fn a_key_can_be_used_anew_when_it_has_expired(store: Arc<dyn Store>) {
         let inserted = store.insert(&mut call, Some(&key)).await.unwrap();
         (inserted, call.room_name().clone())
     };
+    let find =
+        async |now: f64| store.find_key(&account, &key("").key, sample::at(now)).await.unwrap();
+    assert_eq!(find(0.0).await, None);
     let (_, first) = insert("one", 0.0).await;
+    assert_eq!(find(DAY - 0.001).await, Some((first.clone(), "one".to_owned())));
+    assert_eq!(find(DAY).await, None);
     let (inserted, _) = insert("two", DAY - 0.001).await;
     assert_eq!(inserted, known(&first, "one"));
     let (inserted, second) = insert("three", DAY).await;
