@@ -1,0 +1,169 @@
+//! A running server.
+
+mod http;
+pub(crate) mod parts;
+mod shutdown;
+
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use outdial_domain::ports::SystemClock;
+use outdial_engine::{Engine, Parts, Vault};
+use outdial_sqlite::SqliteStore;
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+
+pub use self::shutdown::Shutdown;
+
+use self::parts::Carriers;
+use crate::data_dir::DataDir;
+use crate::settings::Settings;
+use crate::telemetry;
+
+/// How often metrics are compacted when nobody reads them.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+/// How long letting go of calls, and then closing connections, may take.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A running server, to be ended with [`stop`](Self::stop): its tasks outlive a value that is merely
+/// dropped, until their runtime ends. Whatever way it ends, the next start on the same `data_dir`
+/// recovers.
+pub struct Server {
+    address: SocketAddr,
+    engine: Engine,
+    store: Arc<SqliteStore>,
+    carriers: Carriers,
+    http: http::Http,
+    drain_timeout: Duration,
+    _metrics: Option<AbortOnDropHandle<()>>,
+}
+
+impl Server {
+    /// Starts a server on the current tokio runtime, which must be a multi-threaded one. It listens
+    /// on `listener`; the setting `server.bind` is for whoever makes that.
+    ///
+    /// # Errors
+    /// When a part cannot be set up; the text says what to do.
+    pub async fn start(settings: Settings, listener: TcpListener) -> anyhow::Result<Self> {
+        let address = listener.local_addr().context("the listener has no address")?;
+        let data = DataDir::open(&settings)?;
+        let database = data.database.clone();
+        let opening = tokio::task::spawn_blocking(move || SqliteStore::open(database));
+        let store = Arc::new(opening.await.context("opening the store")??);
+        let carriers = Carriers::new(&settings)?;
+        let parts = Parts {
+            store: store.clone(),
+            backends: carriers.backends.clone(),
+            webhooks: Arc::new(parts::webhooks(&settings)?),
+            vault: Vault::new(data.master_key),
+            node: data.node.clone(),
+            policy: settings.policy(),
+            clock: Arc::new(SystemClock),
+        };
+        let engine = Engine::start(parts).await.context("the store cannot be read")?;
+        let metrics = telemetry::metrics();
+        let http = http::Http::start(&settings, listener, &engine, &carriers, metrics)?;
+        tracing::info!(
+            %address,
+            data_dir = %settings.data_dir.display(),
+            node = %data.node,
+            livekit = settings.livekit.is_some(),
+            version = env!("CARGO_PKG_VERSION"),
+            "listening",
+        );
+        if settings.webhooks.dangerous_allow_private {
+            tracing::warn!(
+                "webhooks.dangerous_allow_private is on: webhooks may reach private addresses"
+            );
+        }
+        Ok(Self {
+            address,
+            engine,
+            store,
+            carriers,
+            http,
+            drain_timeout: settings.server.drain_timeout,
+            _metrics: metrics.map(|metrics| {
+                AbortOnDropHandle::new(tokio::spawn(async move {
+                    loop {
+                        tokio::time::sleep(METRICS_UPKEEP).await;
+                        metrics.run_upkeep();
+                    }
+                }))
+            }),
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its base URL, without a slash at the end.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Its engine: places calls and creates keys without HTTP.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Resolves when the HTTP server has ended, which it does only when it fails.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        self.http.ended().await
+    }
+
+    /// Stops: takes no new calls; lets running ones finish for `server.drain_timeout`, or until
+    /// `force` resolves; lets go of the rest, which the next start takes up again; then answers no
+    /// more requests and closes the store.
+    ///
+    /// # Errors
+    /// When something could not be closed in an orderly way. Nothing is lost by that.
+    pub async fn stop(self, force: impl Future<Output = ()>) -> anyhow::Result<()> {
+        self.engine.drain();
+        let forced = tokio::select! {
+            drained = timeout(self.drain_timeout, self.engine.idle()) => {
+                if drained.is_err() {
+                    let waited = humantime::format_duration(self.drain_timeout);
+                    tracing::warn!(%waited, "calls still run: the next start takes them up");
+                }
+                false
+            }
+            () = force => true,
+        };
+        // The order matters: tasks of the engine may run on the HTTP server's threads.
+        let released = match timeout(STOP_TIMEOUT, self.engine.stop()).await {
+            Ok(released) => released.context("calls could not be released"),
+            Err(_) => Err(anyhow::anyhow!("the engine did not stop within {STOP_TIMEOUT:?}")),
+        };
+        let closed = self.http.stop(!forced).await;
+        let carriers = timeout(STOP_TIMEOUT, self.carriers.shutdown()).await;
+        drop(self.engine);
+        let stored = self.store.close().await.context("the store could not be closed");
+        tracing::info!("stopped");
+        released.and(closed).and(carriers.context("dials did not end")).and(stored)
+    }
+}
+
+/// Runs a server until `shutdown`, then stops it in the way that asks for.
+///
+/// # Errors
+/// When it cannot start, its HTTP server fails, or it cannot stop in an orderly way.
+pub async fn run(
+    settings: Settings,
+    listener: TcpListener,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let mut server = Server::start(settings, listener).await?;
+    tokio::select! {
+        () = shutdown.begun() => server.stop(shutdown.forced()).await,
+        error = server.failed() => {
+            let stopped = server.stop(std::future::ready(())).await;
+            stopped.and(Err(error))
+        }
+    }
+}

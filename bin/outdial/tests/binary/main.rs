@@ -1,0 +1,7 @@
+//! The command `outdial` as a person or a process manager meets it.
+
+mod commands;
+mod docs;
+mod embedding;
+mod program;
+mod serving;
