@@ -172,8 +172,10 @@ fn running(call: &Call, known: &Known, policy: &Policy, agenda: &mut Vec<(DateTi
     let started = call.started_at.unwrap_or(call.order.created_at);
     let looked = known.looked_at.unwrap_or(LONG_AGO);
     if known.has_leg || known.looked_at.is_some() {
-        // After a restart nobody tells of the answer: looking has to see it.
-        let watches = facts.answered_at.is_none() && !known.has_dialled;
+        // After a restart nobody tells of the answer; without the room server's webhooks nobody tells
+        // of the agent: looking has to see them.
+        let watches = facts.answered_at.is_none() && !known.has_dialled
+            || facts.answered_at.is_some() && facts.agent_joined_at.is_none();
         let pause = if watches { WATCH_INTERVAL } else { policy.look_interval };
         agenda.push((looked.max(started) + pause, Duty::Look));
     } else {

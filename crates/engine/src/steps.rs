@@ -93,7 +93,8 @@ impl Worker {
         let dispatch =
             bounded(limit, "dispatch_agent", backend.rooms.dispatch(&room, &request)).await?;
         self.call.dispatch_id = Some(dispatch);
-        if self.hang_up_asked() {
+        if !self.mailbox.hang_ups.is_empty() {
+            // Nothing is dialled for a call that is not wanted any more.
             return Ok(None);
         }
         let request = self.dial_request().await?;
@@ -108,17 +109,6 @@ impl Worker {
             }
             Dialed::Ended(end) => Ok(Some(end)),
         }
-    }
-
-    /// Whether a hang-up came while room and agent were made; nothing has been dialled yet then.
-    fn hang_up_asked(&mut self) -> bool {
-        let mut asked = false;
-        while let Ok(request) = self.mailbox.hang_ups.try_recv() {
-            let now = self.engine.now();
-            asked |= self.call.decide_hang_up(now, HangUpReason::Api);
-            let _ = request.send(Arc::new(self.call.clone()));
-        }
-        asked
     }
 
     async fn dial_request(&mut self) -> Result<DialRequest, Error> {

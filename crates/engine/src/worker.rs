@@ -81,6 +81,12 @@ impl Worker {
         let room = self.call.room_name().clone();
         metrics::gauge!("outdial_calls_live").increment(1.0);
         let stop = loop {
+            if let Ok(request) = self.mailbox.hang_ups.try_recv() {
+                match self.obey(request).await {
+                    Ok(()) => continue,
+                    Err(stop) => break Some(stop),
+                }
+            }
             let (at, duty) = duty::next(&self.call, &self.known, &self.engine.parts.policy);
             let ended = self.call.termination.is_some();
             let result = if duty == Duty::Leave || (ended && at > self.now() + LINGER) {
@@ -155,6 +161,8 @@ impl Worker {
         if news { self.save().await } else { Ok(()) }
     }
 
+    /// Takes in a hint; `true` when it is worth a save of its own. A finer time, or who is in the
+    /// room, is saved with what comes next: looking finds it again.
     pub(crate) fn note(&mut self, hint: Hint) -> bool {
         match &hint {
             Hint::AgentJoined { .. } => self.known.agent_present = true,
@@ -170,11 +178,13 @@ impl Worker {
             }
             return true;
         }
+        let standing = |call: &Call| (call.status(), call.facts.participant.is_some());
+        let before = standing(&self.call);
         let news = self.call.apply(&hint);
         if news {
             tracing::debug!(room = ?self.call.room_name(), ?hint, "news of a call");
         }
-        news
+        news && (matches!(hint, Hint::Ended { .. }) || standing(&self.call) != before)
     }
 
     /// Saves the record and new lines. A failing store does not stop the call: the save is repeated,

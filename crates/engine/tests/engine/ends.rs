@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use outdial_domain::{EndReason, Outcome, Route, Status, WebhookState};
-use outdial_engine::Policy;
+use outdial_engine::{EngineError, Policy};
 
 use crate::rig::Rig;
 
@@ -139,4 +139,24 @@ async fn a_watcher_sees_every_status_and_line_once_and_can_resume_anywhere() {
         expect.sort();
         assert_eq!(got, expect, "resumed behind {seen}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hang_up_while_room_and_agent_are_made_keeps_the_phone_silent() {
+    let rig = Rig::new().await;
+    let (assistant, trunk) = (rig.assistant().await, rig.trunk(Route::Twilio).await);
+    let gate = rig.script.slow_dispatch();
+    let (engine, account) = (rig.engine.clone(), rig.account.clone());
+    let request = rig.request(&assistant, &trunk, "0000");
+    let placing = tokio::spawn(async move { engine.place(&account, request).await });
+    let room = rig.script.dispatching().await;
+    let (engine, account, name) = (rig.engine.clone(), rig.account.clone(), room.clone());
+    let hanging_up = tokio::spawn(async move { engine.hang_up(&account, &name).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    gate.notify_one();
+    hanging_up.await.unwrap().unwrap();
+    assert!(matches!(placing.await.unwrap(), Err(EngineError::CallFailed(_))));
+    let call = rig.finished(&room).await;
+    assert_eq!(call.termination.unwrap().outcome, Outcome::Canceled);
+    assert_eq!(rig.script.count("dial"), 0);
 }

@@ -59,8 +59,8 @@ async fn nobody_listens_to_silence() {
     rig.script.agent.store(true, Ordering::SeqCst);
     let call = rig.place(Route::Twilio, "0000").await;
     let room = call.room_name();
-    rig.until(room, |call| call.facts.agent_joined_at.is_some()).await;
     let at = rig.clock.now();
+    rig.script.sink().send(Hint::AgentJoined { at }).await;
     rig.script.sink().send(Hint::Answered { at }).await;
     rig.status(room, Status::InProgress).await;
     rig.script.agent.store(false, Ordering::SeqCst);

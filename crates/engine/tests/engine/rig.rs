@@ -20,6 +20,7 @@ use outdial_sandbox::{Sandbox, SandboxConfig};
 use outdial_testkit::clock::VirtualClock;
 use outdial_testkit::memory::MemoryStore;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 pub(crate) struct Rig {
     pub(crate) engine: Engine,
@@ -205,6 +206,9 @@ pub(crate) struct Script {
     pub(crate) leg: Mutex<Option<LegLook>>,
     pub(crate) dial_ends: Mutex<Option<outdial_domain::LegEnd>>,
     pub(crate) agent: std::sync::atomic::AtomicBool,
+    /// A dispatch waits for it.
+    gate: Mutex<Option<Arc<Notify>>>,
+    dispatched: Mutex<Option<RoomName>>,
 }
 
 impl Script {
@@ -221,6 +225,21 @@ impl Script {
         self.asked.lock().unwrap().iter().filter(|asked| **asked == operation).count()
     }
 
+    /// Makes dispatches wait for what is returned.
+    pub(crate) fn slow_dispatch(&self) -> Arc<Notify> {
+        self.gate.lock().unwrap().insert(Arc::default()).clone()
+    }
+
+    /// The room of a dispatch that is under way.
+    pub(crate) async fn dispatching(&self) -> RoomName {
+        loop {
+            if let Some(room) = self.dispatched.lock().unwrap().clone() {
+                return room;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     pub(crate) fn sink(&self) -> HintSink {
         self.sinks.lock().unwrap().last().unwrap().clone()
     }
@@ -231,7 +250,12 @@ impl Rooms for Script {
     async fn create(&self, _: &RoomName) -> Result<()> {
         self.ask("create")
     }
-    async fn dispatch(&self, _: &RoomName, _: &DispatchRequest) -> Result<String> {
+    async fn dispatch(&self, room: &RoomName, _: &DispatchRequest) -> Result<String> {
+        *self.dispatched.lock().unwrap() = Some(room.clone());
+        let gate = self.gate.lock().unwrap().clone();
+        if let Some(gate) = gate {
+            gate.notified().await;
+        }
         self.ask("dispatch").map(|()| "AD_1".into())
     }
     async fn look(&self, _: &RoomName) -> Result<Option<RoomLook>> {

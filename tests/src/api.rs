@@ -1,0 +1,157 @@
+//! Requests with a key, and what was answered.
+
+use std::time::Duration;
+
+use http::{HeaderMap, Method, StatusCode};
+use serde_json::Value;
+
+use crate::Events;
+
+/// Far longer than any answer takes: a server that hangs fails its test.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A client of one server, with one key.
+#[derive(Debug, Clone)]
+pub struct Api {
+    http: reqwest::Client,
+    base: String,
+    key: String,
+}
+
+/// What was answered.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// The status code.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body; `null` when there was none.
+    pub body: Value,
+}
+
+impl Reply {
+    /// The `data` of a success.
+    ///
+    /// # Panics
+    /// When it is none.
+    #[track_caller]
+    pub fn data(self) -> Value {
+        assert!((200..300).contains(&self.status), "{}: {}", self.status, self.body);
+        let mut body = self.body;
+        assert_eq!(body["success"], true, "{body}");
+        body["data"].take()
+    }
+
+    /// The `error.code` of a refusal with this status.
+    ///
+    /// # Panics
+    /// When the status is another.
+    #[track_caller]
+    pub fn refused(&self, status: u16) -> &str {
+        assert_eq!(self.status, status, "{}", self.body);
+        assert_eq!(self.body["success"], false, "{}", self.body);
+        self.body["error"]["code"].as_str().unwrap()
+    }
+}
+
+impl Api {
+    /// A client of the server at `base`, such as `http://127.0.0.1:8000`.
+    pub fn new(base: impl Into<String>, key: impl Into<String>) -> Self {
+        let http = reqwest::Client::builder().no_proxy().read_timeout(TIMEOUT).build().unwrap();
+        Self { http, base: base.into(), key: key.into() }
+    }
+
+    /// The same server with another key; with none when that is empty.
+    #[must_use]
+    pub fn with_key(&self, key: &str) -> Self {
+        Self { key: key.to_owned(), ..self.clone() }
+    }
+
+    /// Sends a request.
+    ///
+    /// # Errors
+    /// When no answer came: the server is not there, or was killed meanwhile.
+    pub async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> reqwest::Result<Reply> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if !self.key.is_empty() {
+            request = request.header("x-api-key", &self.key);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let bytes = response.bytes().await?;
+        let body = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes)
+                .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()))
+        };
+        Ok(Reply { status, headers, body })
+    }
+
+    /// `GET`.
+    pub async fn get(&self, path: &str) -> Reply {
+        self.try_send(Method::GET, path, &[], None).await.unwrap()
+    }
+
+    /// `POST` of a JSON body.
+    pub async fn post(&self, path: &str, body: &Value) -> Reply {
+        self.post_with(path, &[], body).await
+    }
+
+    /// `POST` of a JSON body with further headers.
+    pub async fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Reply {
+        self.try_send(Method::POST, path, headers, Some(body)).await.unwrap()
+    }
+
+    /// `DELETE`.
+    pub async fn delete(&self, path: &str) -> Reply {
+        self.try_send(Method::DELETE, path, &[], None).await.unwrap()
+    }
+
+    /// Follows a call's events; `after` is the id of the last one that was seen.
+    pub async fn events(&self, room: &str, after: Option<&str>) -> Events {
+        let url = format!("{}/calls/{}/events", self.base, escaped(room));
+        let mut request = self.http.get(url).header("x-api-key", &self.key);
+        if let Some(id) = after {
+            request = request.header("last-event-id", id);
+        }
+        let response = request.send().await.unwrap();
+        match response.status() {
+            // Everything was seen.
+            StatusCode::NO_CONTENT => {}
+            status => {
+                assert_eq!(status, StatusCode::OK);
+                assert_eq!(response.headers()["content-type"], "text/event-stream");
+            }
+        }
+        Events::of(response)
+    }
+
+    /// A call's record; the path may go on, as in `/transcript`.
+    pub async fn call(&self, room: &str, rest: &str) -> Reply {
+        self.get(&format!("/calls/{}{rest}", escaped(room))).await
+    }
+
+    /// Asks for the end of a call.
+    pub async fn hang_up(&self, room: &str) -> Reply {
+        let path = format!("/calls/{}/hangup", escaped(room));
+        self.try_send(Method::POST, &path, &[], None).await.unwrap()
+    }
+}
+
+/// A room name as part of a path: an Exotel one has a `+`.
+fn escaped(room: &str) -> String {
+    room.replace('+', "%2B")
+}

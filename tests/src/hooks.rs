@@ -1,0 +1,65 @@
+//! The endpoint that end-of-call webhooks go to.
+
+use http::HeaderMap;
+use outdial_testkit::receiver::{Answer, Received, WebhookReceiver};
+use serde_json::Value;
+use standardwebhooks::Webhook;
+
+/// A webhook that came, its signature verified.
+#[derive(Debug, Clone)]
+pub struct Hook {
+    /// The header `webhook-id`.
+    pub id: String,
+    /// The body.
+    pub body: Value,
+    /// The request as it came.
+    pub request: Received,
+}
+
+/// A webhook endpoint of one assistant.
+#[derive(Debug)]
+pub struct Endpoint {
+    receiver: WebhookReceiver,
+}
+
+impl Endpoint {
+    pub(crate) fn start() -> Self {
+        Self { receiver: WebhookReceiver::start() }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.receiver.url("/call-ended")
+    }
+
+    /// Adds answers to the script: each is used once, in order, then all is answered with 200.
+    pub fn answer(&self, answers: impl IntoIterator<Item = Answer>) {
+        self.receiver.answer(answers);
+    }
+
+    /// How many requests have come, for whatever call.
+    pub fn count(&self) -> usize {
+        self.receiver.received().len()
+    }
+
+    /// What has come about a call, in order.
+    ///
+    /// # Panics
+    /// When a request is not signed with `secret`, or not the published POST.
+    pub(crate) fn about(&self, room: &str, secret: &str) -> Vec<Hook> {
+        let all = self.receiver.received().into_iter().map(|request| read(request, secret));
+        all.filter(|hook| hook.body["data"]["room_name"] == room).collect()
+    }
+}
+
+fn read(request: Received, secret: &str) -> Hook {
+    assert_eq!((&*request.method, &*request.path), ("POST", "/call-ended"));
+    assert_eq!(request.header("content-type"), Some("application/json"));
+    let mut headers = HeaderMap::new();
+    for (name, value) in &request.headers {
+        let name: http::HeaderName = name.parse().unwrap();
+        headers.insert(name, value.parse().unwrap());
+    }
+    let verified = Webhook::new(secret).unwrap().verify(&request.body, &headers);
+    verified.expect("every webhook is signed");
+    Hook { id: request.header("webhook-id").unwrap().to_owned(), body: request.json(), request }
+}

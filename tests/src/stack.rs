@@ -1,0 +1,203 @@
+//! The servers of `scripts/real-stack`.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use livekit_token::{AccessToken, VideoGrants};
+use serde_json::{Value, json};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+
+use crate::{Desk, End, Outdial, Phone, until};
+
+/// How many tests have calls at the same time. One with an agent takes two seats: agents that join
+/// are hard work for two cores.
+const SEATS: u32 = 6;
+
+/// What calls on a busy machine need: agents may take longer to join than people would wait.
+const PATIENT: [(&str, &str); 2] =
+    [("agent.join_timeout", "40s"), ("agent.absence_timeout", "30s")];
+
+/// The stack, as `scripts/real-stack env` describes it.
+#[derive(Debug)]
+pub struct Stack {
+    /// `ws://…` of LiveKit.
+    pub livekit_url: String,
+    /// The API key.
+    pub api_key: String,
+    /// Its secret.
+    pub api_secret: String,
+    /// The name with which the agent registers.
+    pub agent_name: String,
+    /// Where sipp's scenarios are.
+    pub sipp_dir: PathBuf,
+    dir: PathBuf,
+    /// The ports that LiveKit sends webhooks to: the first is the shared server's.
+    webhook_ports: Vec<u16>,
+}
+
+/// The right to have calls.
+pub type Seat = SemaphorePermit<'static>;
+/// The right to change the servers while nobody has calls.
+pub type Alone = SemaphorePermit<'static>;
+
+static FREE_SEATS: Semaphore = Semaphore::const_new(SEATS as usize);
+
+/// A port to which LiveKit sends webhooks, lent for a server of a test's own.
+#[derive(Debug)]
+pub struct Port {
+    /// Its number.
+    pub number: u16,
+    _permit: SemaphorePermit<'static>,
+}
+
+static FREE_PORTS: OnceLock<(Semaphore, Mutex<Vec<u16>>)> = OnceLock::new();
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        if let Some((_, ports)) = FREE_PORTS.get() {
+            ports.lock().unwrap_or_else(PoisonError::into_inner).push(self.number);
+        }
+    }
+}
+
+impl Stack {
+    /// The stack that the environment speaks of; by default the one of `scripts/real-stack up`.
+    pub fn get() -> &'static Self {
+        static STACK: OnceLock<Stack> = OnceLock::new();
+        STACK.get_or_init(|| {
+            let text = script(&["env"]);
+            let lines =
+                text.lines().filter_map(|line| line.strip_prefix("export ")?.split_once('='));
+            let mut values: HashMap<_, _> = lines.collect();
+            let mut value = |name| values.remove(name).expect(name).to_owned();
+            Self {
+                livekit_url: value("LIVEKIT_URL"),
+                api_key: value("LIVEKIT_API_KEY"),
+                api_secret: value("LIVEKIT_API_SECRET"),
+                agent_name: value("STACK_AGENT_NAME"),
+                sipp_dir: value("STACK_SIPP_DIR").into(),
+                dir: value("STACK_DIR").into(),
+                webhook_ports: {
+                    let ports = value("STACK_WEBHOOK_PORTS");
+                    ports.split(':').map(|port| port.parse().expect("a port")).collect()
+                },
+            }
+        })
+    }
+
+    /// Waits for the right to have calls with an agent.
+    pub async fn seat() -> Seat {
+        FREE_SEATS.acquire_many(2).await.unwrap()
+    }
+
+    /// Waits for the right to have calls to which no agent comes.
+    pub async fn seat_without_agent() -> Seat {
+        FREE_SEATS.acquire().await.unwrap()
+    }
+
+    /// Waits until no other test has calls, and keeps them from it.
+    pub async fn alone() -> Alone {
+        FREE_SEATS.acquire_many(SEATS).await.unwrap()
+    }
+
+    /// Stops a part.
+    pub fn down(part: &str) {
+        script(&["down", part]);
+    }
+
+    /// Starts a part and waits until it is ready.
+    pub fn up(part: &str) {
+        script(&["up", part]);
+    }
+
+    /// The settings of a server on this stack, with others.
+    pub fn settings<'a>(&'a self, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+        let livekit = [
+            ("livekit.url", &*self.livekit_url),
+            ("livekit.api_key", &self.api_key),
+            ("livekit.api_secret", &self.api_secret),
+        ];
+        [&PATIENT, &livekit[..], more].concat()
+    }
+
+    /// The server that most tests share; LiveKit sends it webhooks.
+    pub async fn shared(&self) -> &'static Outdial {
+        static SHARED: OnceCell<Outdial> = OnceCell::const_new();
+        let start = async || {
+            let folder = self.dir.join("outdial");
+            Outdial::start_shared(self.webhook_ports[0], &self.settings(&[]), &folder).await
+        };
+        SHARED.get_or_init(start).await
+    }
+
+    /// Waits for a port that LiveKit sends webhooks to.
+    pub async fn webhook_port(&self) -> Port {
+        let (permits, ports) = FREE_PORTS.get_or_init(|| {
+            let ports = self.webhook_ports[1..].to_vec();
+            assert!(!ports.is_empty(), "STACK_WEBHOOK_PORTS names one port; two are needed");
+            (Semaphore::new(ports.len()), Mutex::new(ports))
+        });
+        let permit = permits.acquire().await.unwrap();
+        let number = ports.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap();
+        Port { number, _permit: permit }
+    }
+
+    /// A desk with the real agent, whose trunk leads to a phone.
+    pub async fn desk(&self, outdial: &Outdial, phone: &Phone, assistant: Value) -> Desk {
+        let mut agent = json!({"agent_name": self.agent_name});
+        agent.as_object_mut().unwrap().extend(assistant.as_object().unwrap().clone());
+        Desk::new(outdial, agent, trunk(&phone.address())).await
+    }
+
+    /// Waits for the end of a call and its one webhook, compares both with `end`, and waits until
+    /// LiveKit has no room of it; gives the record.
+    pub async fn ends(&self, desk: &Desk, room: &str, end: End) -> Value {
+        let record = desk.ends(room, end).await;
+        self.has_no_room(room).await;
+        assert_eq!(desk.webhooks(room).len(), 1, "none came late");
+        record
+    }
+
+    /// Waits until LiveKit has no room of that name.
+    pub async fn has_no_room(&self, room: &str) {
+        let grants = VideoGrants { room_list: true, ..Default::default() };
+        let token = AccessToken::with_api_key(&self.api_key, &self.api_secret)
+            .with_ttl(Duration::from_secs(600))
+            .with_grants(grants)
+            .to_jwt()
+            .unwrap();
+        let base = self.livekit_url.replacen("ws", "http", 1);
+        let url = format!("{base}/twirp/livekit.RoomService/ListRooms");
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        until("the room to be gone", async || {
+            let request = http.post(&url).bearer_auth(&token).json(&json!({"names": [room]}));
+            let answer: Value = request.send().await.unwrap().json().await.unwrap();
+            let rooms = answer["rooms"].as_array().unwrap_or_else(|| panic!("{answer}"));
+            if rooms.is_empty() { Ok(()) } else { Err(format!("{} rooms", rooms.len())) }
+        })
+        .await;
+    }
+}
+
+/// The fields of a trunk that leads to a phone.
+pub(crate) fn trunk(address: &str) -> Value {
+    json!({
+        "sandbox": false,
+        "address": address,
+        "numbers": ["+15550100000"],
+        "calls_per_second": 100,
+    })
+}
+
+/// Runs `scripts/real-stack`; what it prints.
+fn script(arguments: &[&str]) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut command = Command::new(root.join("scripts/real-stack"));
+    let output = command.args(arguments).current_dir(root).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "scripts/real-stack {arguments:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
