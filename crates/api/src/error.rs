@@ -216,7 +216,7 @@ impl From<EngineError> for ApiError {
 }
 
 fn call_failed(call: Call) -> ApiError {
-    let room_name = call.order.room_name;
+    let room_name = call.room_name().clone();
     let (outcome, cause) = match call.termination {
         Some(end) => (end.outcome.as_str(), end.cause),
         None => ("failed", None),

@@ -116,8 +116,8 @@ pub fn call(account: &AccountId) -> Call {
 /// A call in status `starting` on `trunk`: it occupies one of at most `limit` channels.
 pub fn started_call(account: &AccountId, trunk: &TrunkId, limit: u32) -> Call {
     let mut call = call(account);
-    call.order.trunk_id = trunk.clone();
-    call.order.max_concurrent_calls = Some(limit);
+    call.order_mut().trunk_id = trunk.clone();
+    call.order_mut().max_concurrent_calls = Some(limit);
     call.started_at = Some(START);
     call
 }

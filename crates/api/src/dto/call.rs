@@ -1,5 +1,7 @@
 //! Calls on the wire.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use outdial_domain::placeholder::PlaceholderReport;
 use outdial_domain::ports::{CallFilter, Delivery, PageRequest};
@@ -246,7 +248,7 @@ impl From<Call> for CallData {
             placeholders,
             created_at,
             ..
-        } = order;
+        } = Arc::unwrap_or_clone(order);
         let (outcome, cause, end_reason) = match termination {
             Some(end) => (Some(end.outcome), end.cause.map(CauseData::from), end.end_reason),
             None => (None, None, None),

@@ -112,7 +112,7 @@ impl From<Call> for OutboundData {
             }
         };
         Self {
-            room_name: call.order.room_name.into(),
+            room_name: call.order.room_name.to_string(),
             agent_dispatch: AgentDispatch {
                 id: call.dispatch_id.unwrap_or_default(),
                 state: "JOINING",
@@ -134,6 +134,6 @@ pub(crate) struct OutboundAccepted {
 impl From<Call> for OutboundAccepted {
     fn from(call: Call) -> Self {
         let status = call.status();
-        Self { room_name: call.order.room_name.into(), status }
+        Self { room_name: call.room_name().to_string(), status }
     }
 }

@@ -8,6 +8,7 @@ mod facts;
 mod outcome;
 
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -148,8 +149,8 @@ pub enum WebhookState {
 /// A call: the one record that carries all of its state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Call {
-    /// What was asked for.
-    pub order: Order,
+    /// What was asked for; shared, as copies of a running call are many.
+    pub order: Arc<Order>,
     /// When the server began to act on it (status `starting`); saved before it acts.
     pub started_at: Option<DateTime<Utc>>,
     /// LiveKit's id of the agent dispatch, `AD_…`.
@@ -184,7 +185,7 @@ impl Call {
         };
         Self {
             due_at: Some(order.created_at),
-            order,
+            order: Arc::new(order),
             started_at: None,
             dispatch_id: None,
             facts: Facts::default(),
@@ -196,6 +197,11 @@ impl Call {
             owner: None,
             unknown: Map::new(),
         }
+    }
+
+    /// Changes what was asked for, before anybody acts on it: for builders.
+    pub fn order_mut(&mut self) -> &mut Order {
+        Arc::make_mut(&mut self.order)
     }
 
     /// The call's id.

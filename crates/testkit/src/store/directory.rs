@@ -248,7 +248,7 @@ pub async fn calls_outlive_assistant_and_trunk(store: Arc<dyn Store>) {
     store.insert_assistant(&assistant).await.unwrap();
     store.insert_trunk(&trunk).await.unwrap();
     let order = sample::order(&assistant, &trunk);
-    let call = stored(&store, &account, |call| call.order = order).await;
+    let call = stored(&store, &account, |call| *call.order_mut() = order).await;
     let deleted = store.delete_assistant(&account, assistant.assistant_id).await;
     assert!(deleted.unwrap());
     assert!(store.delete_trunk(&account, &trunk.trunk_id).await.unwrap());

@@ -26,7 +26,7 @@ fn known(room: &RoomName, fingerprint: &str) -> Inserted {
 pub async fn a_new_call_has_version_one_and_is_kept_whole(store: Arc<dyn Store>) {
     let mut call = sample::started_call(&account(), &TrunkId::random(), 3);
     let number = serde_json::json!({"n": 1.5, "big": u64::MAX, "text": "ü\u{0}\"'", "no": null});
-    call.order.metadata.insert("nested".into(), number);
+    call.order_mut().metadata.insert("nested".into(), number);
     end(&mut call);
     assert_eq!(store.insert(&mut call, None).await.unwrap(), Inserted::New);
     assert_eq!(call.version, 1);
@@ -40,7 +40,7 @@ pub async fn a_new_call_has_version_one_and_is_kept_whole(store: Arc<dyn Store>)
 pub async fn a_room_name_is_taken_once(store: Arc<dyn Store>) {
     let first = stored(&store, &account(), |_| {}).await;
     let mut second = sample::call(&account());
-    second.order.room_name = first.room_name().clone();
+    second.order_mut().room_name = first.room_name().clone();
     assert_kind(store.insert(&mut second, None).await, ErrorKind::Exists);
     assert_eq!(second.version, 0);
     let read = store.get(first.room_name()).await.unwrap();
@@ -101,7 +101,7 @@ pub async fn a_key_can_be_used_anew_when_it_has_expired(store: Arc<dyn Store>) {
     let account = account();
     let insert = async |fingerprint: &str, created: f64| {
         let mut call = sample::call(&account);
-        call.order.created_at = sample::at(created);
+        call.order_mut().created_at = sample::at(created);
         let mut key = key(fingerprint);
         key.expires_at = sample::at(created + DAY);
         let inserted = store.insert(&mut call, Some(&key)).await.unwrap();
@@ -157,7 +157,7 @@ pub async fn an_insert_of_a_taken_room_spares_the_key(store: Arc<dyn Store>) {
     let account = account();
     let first = stored(&store, &account, |_| {}).await;
     let mut taken = sample::call(&account);
-    taken.order.room_name = first.room_name().clone();
+    taken.order_mut().room_name = first.room_name().clone();
     let refused = store.insert(&mut taken, Some(&key("body"))).await;
     assert_kind(refused, ErrorKind::Exists);
     let mut call = sample::call(&account);
@@ -169,8 +169,8 @@ pub async fn an_insert_of_a_taken_room_spares_the_key(store: Arc<dyn Store>) {
 pub async fn queued_and_ended_calls_hold_no_channel(store: Arc<dyn Store>) {
     let (account, trunk) = (account(), TrunkId::random());
     let on_trunk = |call: &mut Call| {
-        call.order.trunk_id = trunk.clone();
-        call.order.max_concurrent_calls = Some(1);
+        call.order_mut().trunk_id = trunk.clone();
+        call.order_mut().max_concurrent_calls = Some(1);
     };
     for _ in 0..2 {
         stored(&store, &account, on_trunk).await;

@@ -17,7 +17,7 @@ async fn created(store: &Arc<dyn Store>, account: &AccountId, seconds: &[f64]) -
     let mut calls = Vec::new();
     for at in seconds {
         let at = sample::at(*at);
-        let call = stored(store, account, |call| call.order.created_at = at).await;
+        let call = stored(store, account, |call| call.order_mut().created_at = at).await;
         calls.push((at, name(&call)));
     }
     calls.sort();
@@ -55,7 +55,7 @@ fn answered(call: &mut Call) {
 
 /// One call for each thing to filter by, created 0, 10, 20 and 30 seconds after the start.
 async fn four_calls(store: &Arc<dyn Store>, account: &AccountId) -> [Call; 4] {
-    let created = |call: &mut Call, seconds| call.order.created_at = sample::at(seconds);
+    let created = |call: &mut Call, seconds| call.order_mut().created_at = sample::at(seconds);
     let queued = stored(store, account, |call| created(call, 0.0)).await;
     let talking = stored(store, account, |call| {
         created(call, 10.0);
@@ -64,7 +64,7 @@ async fn four_calls(store: &Arc<dyn Store>, account: &AccountId) -> [Call; 4] {
     .await;
     let completed = stored(store, account, |call| {
         created(call, 20.0);
-        call.order.to_number = "+4930123456".parse().unwrap();
+        call.order_mut().to_number = "+4930123456".parse().unwrap();
         answered(call);
         end(call);
     })
@@ -177,7 +177,7 @@ pub async fn filtered_pages_hold_everything_once(store: Arc<dyn Store>) {
     let mut expected = Vec::new();
     for number in 0..12 {
         let call = stored(&store, &account, |call| {
-            call.order.created_at = sample::at(f64::from(number / 2));
+            call.order_mut().created_at = sample::at(f64::from(number / 2));
             if number % 3 == 0 {
                 answered(call);
             }

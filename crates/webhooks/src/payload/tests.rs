@@ -153,7 +153,7 @@ fn keys_stand_in_the_published_order() {
 #[test]
 fn a_call_that_was_never_answered_starts_with_its_dial() {
     let mut call = call();
-    call.order.from_number = None;
+    call.order_mut().from_number = None;
     call.started_at = Some(t(-19));
     call.apply(&Hint::Joined { at: t(-18), participant: None });
     let busy = SipStatus { code: 486, reason: "Busy Here".into() };

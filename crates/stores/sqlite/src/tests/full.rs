@@ -37,7 +37,7 @@ async fn nothing_is_stored_or_acknowledged_and_work_goes_on_after() {
     limit_growth(&store, Some(0)).await;
 
     let mut call = sample::call(&AccountId::random());
-    call.order.assistant_prompt = "long ".repeat(10_000);
+    call.order_mut().assistant_prompt = "long ".repeat(10_000);
     for _ in 0..3 {
         let error = store.insert(&mut call, Some(&key())).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Full);
