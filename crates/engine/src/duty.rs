@@ -101,7 +101,7 @@ const HANG_UP_GIVE_UP: TimeDelta = TimeDelta::seconds(12);
 /// A room that could not be deleted empties itself after its `empty_timeout`.
 const ROOM_GIVE_UP: u32 = 60;
 const SAVE_AGAIN: TimeDelta = TimeDelta::seconds(1);
-/// How often a ringing leg is looked at that another process has dialled.
+/// How often a call is looked at where nobody but the look tells what it waits for.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// A worker waits for duties of an ended call no longer than this; the scheduler takes it up again.
 pub(crate) const LINGER: TimeDelta = TimeDelta::seconds(1);
@@ -170,17 +170,12 @@ fn ending(known: &Known, agenda: &mut Vec<(DateTime<Utc>, Duty)>) {
 fn running(call: &Call, known: &Known, policy: &Policy, agenda: &mut Vec<(DateTime<Utc>, Duty)>) {
     let facts = &call.facts;
     let started = call.started_at.unwrap_or(call.order.created_at);
-    let looked = known.looked_at.unwrap_or(LONG_AGO);
-    if known.has_leg || known.looked_at.is_some() {
-        // After a restart nobody tells of the answer; without the room server's webhooks nobody tells
-        // of the agent: looking has to see them.
-        let watches = facts.answered_at.is_none() && !known.has_dialled
-            || facts.answered_at.is_some() && facts.agent_joined_at.is_none();
-        let pause = if watches { WATCH_INTERVAL } else { policy.look_interval };
-        agenda.push((looked.max(started) + pause, Duty::Look));
-    } else {
-        agenda.push((LONG_AGO, Duty::Look));
-    }
+    // After a restart nobody tells of the answer; without the room server's webhooks nobody tells of
+    // the agent: looking has to see them.
+    let watches = facts.answered_at.is_none() && !known.has_dialled
+        || facts.answered_at.is_some() && facts.agent_joined_at.is_none();
+    let pause = if watches { WATCH_INTERVAL } else { policy.look_interval };
+    agenda.push((known.looked_at.map_or(LONG_AGO, |looked| looked + pause), Duty::Look));
     match facts.answered_at {
         Some(answered) => {
             let most = TimeDelta::seconds(i64::from(call.order.max_duration_secs));

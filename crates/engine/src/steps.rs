@@ -160,18 +160,19 @@ impl Worker {
         let at = self.now();
         match look {
             Ok(Some(look)) if look.agent => self.take(Hint::AgentJoined { at }).await,
-            Ok(_)
-                if self.call.facts.agent_joined_at.is_some()
-                    && self.call.facts.agent_left_at.is_none() =>
-            {
-                self.take(Hint::AgentLeft { at }).await
-            }
+            Ok(_) if self.agent_was_here() => self.take(Hint::AgentLeft { at }).await,
             Ok(_) => Ok(()),
             Err(error) => {
                 tracing::warn!(room = ?self.call.room_name(), %error, "the room could not be looked at");
                 Ok(())
             }
         }
+    }
+
+    /// Whether an agent that is not in the room must have left it since it was last heard of.
+    fn agent_was_here(&self) -> bool {
+        let facts = &self.call.facts;
+        self.known.agent_present || facts.agent_joined_at.is_some() && facts.agent_left_at.is_none()
     }
 
     pub(crate) async fn look(&mut self) -> Result<(), Stop> {

@@ -147,8 +147,11 @@ impl Worker {
         if self.call.decide_hang_up(now, HangUpReason::Api) {
             self.save().await?;
         }
-        // Whoever asked may be gone.
-        let _ = request.send(Arc::new(self.call.clone()));
+        // What is not on the disk is not acknowledged: whoever asked learns why from the store.
+        if self.known.unsaved_since.is_none() {
+            // Whoever asked may be gone.
+            let _ = request.send(Arc::new(self.call.clone()));
+        }
         Ok(())
     }
 

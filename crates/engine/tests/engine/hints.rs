@@ -102,3 +102,30 @@ async fn a_hang_up_that_nobody_confirms_still_ends_the_call() {
     assert!(rig.script.count("delete") > before);
     assert_eq!(rig.sender.bodies().len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_came_back_and_left_unnoticed_is_missed_by_looking() {
+    let rig = Rig::new().await;
+    rig.script.agent.store(true, Ordering::SeqCst);
+    let call = rig.place(Route::Twilio, "0000").await;
+    let room = call.room_name();
+    let sink = rig.script.sink();
+    for hint in [
+        Hint::AgentJoined { at: rig.clock.now() },
+        Hint::Answered { at: rig.clock.now() },
+        Hint::AgentLeft { at: rig.clock.now() },
+        Hint::AgentJoined { at: rig.clock.now() },
+    ] {
+        sink.send(hint).await;
+    }
+    rig.status(room, Status::InProgress).await;
+    rig.script.agent.store(false, Ordering::SeqCst);
+    let begun = rig.clock.now();
+    let call = rig.finished(room).await;
+    let end = call.termination.unwrap();
+    assert_eq!((end.outcome, end.end_reason), (Outcome::Completed, Some(EndReason::AgentHangup)));
+    assert!(
+        (call.ended_at.unwrap() - begun).num_seconds() < 60,
+        "long before the maximum duration"
+    );
+}

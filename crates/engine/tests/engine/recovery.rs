@@ -183,3 +183,17 @@ async fn a_full_disk_accepts_no_call_and_loses_none_that_runs() {
         (CallFilter::of(rig.account.clone()), PageRequest { limit: 10, after: None });
     assert_eq!(rig.engine.calls(&filter, &page).await.unwrap().items.len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_hang_up_that_cannot_be_saved_is_not_acknowledged_but_done() {
+    let memory = Arc::new(MemoryStore::default());
+    let rig = Rig::on(memory.clone(), NodeId::random(), Policy::default()).await;
+    let call = rig.place(Route::Sandbox, "0000").await;
+    let room = rig.status(call.room_name(), Status::InProgress).await.room_name().clone();
+    memory.fail_writes(Some(ErrorKind::Full));
+    let refused = rig.engine.hang_up(&rig.account, &room).await.unwrap_err();
+    assert!(matches!(refused, EngineError::Store(error) if error.kind == ErrorKind::Full));
+    memory.fail_writes(None);
+    let end = rig.finished(&room).await.termination.unwrap();
+    assert_eq!(end.end_reason, Some(EndReason::ApiHangup));
+}

@@ -17,7 +17,7 @@ use super::{MemoryStore, State, page};
 impl Calls for MemoryStore {
     async fn insert(&self, call: &mut Call, key: Option<&IdempotencyKey>) -> Result<Inserted> {
         let operation = "memory.insert_call";
-        let mut state = self.state(operation)?;
+        let mut state = self.state_to_write(operation)?;
         let used_key = key.map(|key| ((call.order.account_id.clone(), key.key.clone()), key));
         if let Some((place, _)) = &used_key
             && let Some((used, room_name)) = state.keys.get(place)
@@ -69,7 +69,7 @@ impl Calls for MemoryStore {
 
     async fn save(&self, call: &mut Call) -> Result<()> {
         let operation = "memory.save_call";
-        let mut state = self.state(operation)?;
+        let mut state = self.state_to_write(operation)?;
         let stored = state.calls.get(call.room_name());
         let Some(stored) = stored.filter(|stored| stored.version == call.version) else {
             return Err(Error::new(ErrorKind::Conflict, operation, "it has changed"));
@@ -83,7 +83,7 @@ impl Calls for MemoryStore {
     }
 
     async fn claim_due(&self, node: &NodeId, now: DateTime<Utc>, limit: u32) -> Result<Vec<Call>> {
-        let mut state = self.state("memory.claim_calls")?;
+        let mut state = self.state_to_write("memory.claim_calls")?;
         let mut wanted: Vec<_> = state
             .calls
             .values()
@@ -106,13 +106,13 @@ impl Calls for MemoryStore {
     }
 
     async fn heartbeat(&self, node: &NodeId, until: DateTime<Utc>) -> Result<()> {
-        let mut state = self.state("memory.heartbeat")?;
+        let mut state = self.state_to_write("memory.heartbeat")?;
         state.alive_until.insert(node.clone(), until);
         Ok(())
     }
 
     async fn release(&self, node: &NodeId, now: DateTime<Utc>) -> Result<u64> {
-        let mut state = self.state("memory.release_calls")?;
+        let mut state = self.state_to_write("memory.release_calls")?;
         let mut released = 0;
         for call in state.calls.values_mut() {
             if call.owner.as_ref() == Some(node) {
@@ -134,7 +134,7 @@ impl Calls for MemoryStore {
         now: DateTime<Utc>,
         latest: DateTime<Utc>,
     ) -> Result<Option<DateTime<Utc>>> {
-        let mut state = self.state("memory.reserve_start")?;
+        let mut state = self.state_to_write("memory.reserve_start")?;
         let spacing = TimeDelta::from_std(spacing).unwrap();
         let last = state.last_start.get(trunk);
         let moment = last.map_or(now, |last| now.max(*last + spacing));

@@ -21,7 +21,7 @@ fn exists(operation: &'static str) -> Error {
 #[async_trait]
 impl Directory for MemoryStore {
     async fn account_named(&self, name: &str, now: DateTime<Utc>) -> Result<Account> {
-        let mut state = self.state("memory.account_named")?;
+        let mut state = self.state_to_write("memory.account_named")?;
         if let Some(account) = state.accounts.iter().find(|account| account.name == name) {
             return Ok(account.clone());
         }
@@ -33,7 +33,7 @@ impl Directory for MemoryStore {
 
     async fn insert_key(&self, key: &ApiKey) -> Result<()> {
         let operation = "memory.insert_key";
-        let mut state = self.state(operation)?;
+        let mut state = self.state_to_write(operation)?;
         if state.api_keys.contains_key(&key.key_id) {
             return Err(exists(operation));
         }
@@ -60,7 +60,7 @@ impl Directory for MemoryStore {
         id: &ApiKeyId,
         at: DateTime<Utc>,
     ) -> Result<Option<ApiKey>> {
-        let mut state = self.state("memory.revoke_key")?;
+        let mut state = self.state_to_write("memory.revoke_key")?;
         let key = state.api_keys.get_mut(id);
         Ok(key.filter(|key| key.account_id == *account).map(|key| {
             key.revoked_at.get_or_insert(at);
@@ -70,7 +70,7 @@ impl Directory for MemoryStore {
 
     async fn insert_assistant(&self, assistant: &Assistant) -> Result<()> {
         let operation = "memory.insert_assistant";
-        let mut state = self.state(operation)?;
+        let mut state = self.state_to_write(operation)?;
         if state.assistants.contains_key(&assistant.assistant_id) {
             return Err(exists(operation));
         }
@@ -102,7 +102,7 @@ impl Directory for MemoryStore {
 
     async fn save_assistant(&self, assistant: &Assistant, read: DateTime<Utc>) -> Result<()> {
         let operation = "memory.save_assistant";
-        let mut state = self.state(operation)?;
+        let mut state = self.state_to_write(operation)?;
         let row = state.assistants.get_mut(&assistant.assistant_id);
         let same =
             |row: &&mut Assistant| row.account_id == assistant.account_id && row.updated_at == read;
@@ -111,7 +111,7 @@ impl Directory for MemoryStore {
     }
 
     async fn delete_assistant(&self, account: &AccountId, id: AssistantId) -> Result<bool> {
-        let mut state = self.state("memory.delete_assistant")?;
+        let mut state = self.state_to_write("memory.delete_assistant")?;
         let rows = state.assistants.len();
         let all = &mut state.assistants;
         all.retain(|_, row| row.assistant_id != id || row.account_id != *account);
@@ -120,7 +120,7 @@ impl Directory for MemoryStore {
 
     async fn insert_trunk(&self, trunk: &Trunk) -> Result<()> {
         let operation = "memory.insert_trunk";
-        let mut state = self.state(operation)?;
+        let mut state = self.state_to_write(operation)?;
         if state.trunks.contains_key(&trunk.trunk_id) {
             return Err(exists(operation));
         }
@@ -145,7 +145,7 @@ impl Directory for MemoryStore {
 
     async fn save_trunk(&self, trunk: &Trunk, read: DateTime<Utc>) -> Result<()> {
         let operation = "memory.save_trunk";
-        let mut state = self.state(operation)?;
+        let mut state = self.state_to_write(operation)?;
         let row = state.trunks.get_mut(&trunk.trunk_id);
         let same = |row: &&mut Trunk| row.account_id == trunk.account_id && row.updated_at == read;
         *row.filter(same).ok_or_else(|| conflict(operation))? = trunk.clone();
@@ -153,7 +153,7 @@ impl Directory for MemoryStore {
     }
 
     async fn delete_trunk(&self, account: &AccountId, id: &TrunkId) -> Result<bool> {
-        let mut state = self.state("memory.delete_trunk")?;
+        let mut state = self.state_to_write("memory.delete_trunk")?;
         let rows = state.trunks.len();
         let all = &mut state.trunks;
         all.retain(|_, row| row.trunk_id != *id || row.account_id != *account);

@@ -9,7 +9,7 @@ use super::MemoryStore;
 #[async_trait]
 impl Transcripts for MemoryStore {
     async fn append(&self, room: &RoomName, lines: &[TranscriptLine]) -> Result<()> {
-        let mut state = self.state("memory.append_transcript")?;
+        let mut state = self.state_to_write("memory.append_transcript")?;
         let transcript = state.lines.entry(room.clone()).or_default();
         for line in lines {
             if !transcript.contains(line) {
@@ -29,7 +29,7 @@ impl Transcripts for MemoryStore {
 #[async_trait]
 impl Deliveries for MemoryStore {
     async fn log(&self, delivery: &Delivery) -> Result<()> {
-        let mut state = self.state("memory.log_delivery")?;
+        let mut state = self.state_to_write("memory.log_delivery")?;
         let known = |other: &Delivery| other.delivery_id == delivery.delivery_id;
         if !state.deliveries.iter().any(known) {
             state.deliveries.push(delivery.clone());

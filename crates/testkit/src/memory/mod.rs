@@ -23,6 +23,7 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct State {
     failure: Option<ErrorKind>,
+    write_failure: Option<ErrorKind>,
     calls: BTreeMap<RoomName, Call>,
     keys: HashMap<(AccountId, String), (IdempotencyKey, RoomName)>,
     alive_until: HashMap<NodeId, DateTime<Utc>>,
@@ -45,6 +46,20 @@ impl MemoryStore {
     /// all is well again.
     pub fn fail_with(&self, kind: Option<ErrorKind>) {
         self.state.lock().unwrap().failure = kind;
+    }
+
+    /// From now on every operation that writes fails with an error of this kind and changes nothing,
+    /// as on a full disk; `None`: all is well again.
+    pub fn fail_writes(&self, kind: Option<ErrorKind>) {
+        self.state.lock().unwrap().write_failure = kind;
+    }
+
+    fn state_to_write(&self, operation: &'static str) -> Result<MutexGuard<'_, State>> {
+        let state = self.state(operation)?;
+        match state.write_failure {
+            Some(kind) => Err(Error::new(kind, operation, "the test asked for a failure")),
+            None => Ok(state),
+        }
     }
 
     fn state(&self, operation: &'static str) -> Result<MutexGuard<'_, State>> {
