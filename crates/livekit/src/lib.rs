@@ -8,6 +8,7 @@ mod rooms;
 mod sip;
 mod text;
 mod twirp;
+mod unseen;
 mod webhook;
 
 #[cfg(any(test, feature = "testing"))]
