@@ -59,6 +59,8 @@ codes! {
     TrunkNotFound = "trunk_not_found", NOT_FOUND;
     /// No such call in this account.
     CallNotFound = "call_not_found", NOT_FOUND;
+    /// The call has no recording, or none any more: the message says why.
+    RecordingNotFound = "recording_not_found", NOT_FOUND;
     /// No such API key in this account.
     KeyNotFound = "key_not_found", NOT_FOUND;
     /// No such route, or one that is not set up on this server.
@@ -71,8 +73,14 @@ codes! {
     IdempotencyMismatch = "idempotency_mismatch", CONFLICT;
     /// The resource is in a state that forbids this.
     Conflict = "conflict", CONFLICT;
+    /// The recording is not kept yet: come back after `Retry-After`.
+    RecordingPending = "recording_pending", CONFLICT;
+    /// The call was erased, or is being erased.
+    CallErased = "call_erased", GONE;
     /// The body is larger than 64 KiB.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE;
+    /// No byte of the recording lies in the `Range`: `Content-Range` tells its size.
+    RangeNotSatisfiable = "range_not_satisfiable", RANGE_NOT_SATISFIABLE;
     /// Too many requests with this API key: wait as long as `Retry-After` says.
     TooManyRequests = "too_many_requests", TOO_MANY_REQUESTS;
     /// A limit of the trunk is reached: wait as long as `Retry-After` says.
@@ -87,7 +95,7 @@ codes! {
     Stopping = "stopping", SERVICE_UNAVAILABLE;
     /// The store has no space left: nothing was stored.
     StoreFull = "store_full", SERVICE_UNAVAILABLE;
-    /// The store cannot be reached.
+    /// The store, or the place where recordings are kept, cannot be reached.
     StoreUnavailable = "store_unavailable", SERVICE_UNAVAILABLE;
     /// A part of the server is not ready (`/readyz` only).
     NotReady = "not_ready", SERVICE_UNAVAILABLE;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{ALLOW, CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use outdial_domain::{Call, Cause, Error, ErrorKind, Layer};
 use outdial_engine::EngineError;
@@ -31,6 +31,8 @@ struct Inner {
     details: Option<Value>,
     retry_after: Option<Duration>,
     allow: Option<String>,
+    /// How many bytes there are, where a range has none of them.
+    bytes: Option<u64>,
     /// For the log only.
     internal: Option<String>,
 }
@@ -73,6 +75,7 @@ impl ApiError {
             details: None,
             retry_after: None,
             allow: None,
+            bytes: None,
             internal: None,
         }))
     }
@@ -123,6 +126,13 @@ impl ApiError {
         error
     }
 
+    pub(crate) fn range_not_satisfiable(bytes: u64) -> Self {
+        let message = format!("the range lies outside of the {bytes} bytes of the recording");
+        let mut error = Self::new(ErrorCode::RangeNotSatisfiable, message);
+        error.0.bytes = Some(bytes);
+        error
+    }
+
     pub(crate) fn code(&self) -> ErrorCode {
         self.0.code
     }
@@ -165,6 +175,9 @@ impl ResponseError for ApiError {
         if let Some(allow) = self.0.allow.as_deref() {
             response.insert_header((ALLOW, allow));
         }
+        if let Some(bytes) = self.0.bytes {
+            response.insert_header((CONTENT_RANGE, format!("bytes */{bytes}")));
+        }
         if self.0.code == ErrorCode::Unauthorized {
             response.insert_header((WWW_AUTHENTICATE, "Bearer realm=\"outdial\""));
         }
@@ -188,9 +201,16 @@ impl From<EngineError> for ApiError {
                 "call" => {
                     Self::not_found(ErrorCode::CallNotFound, "Call").hint("check the room_name")
                 }
+                "recording" => Self::not_found(ErrorCode::RecordingNotFound, "Recording"),
                 "key" => Self::not_found(ErrorCode::KeyNotFound, "API key").hint("check the id"),
                 _ => Self::not_found(ErrorCode::NotFound, what),
             },
+            EngineError::Erased => Self::new(ErrorCode::CallErased, "the call was erased"),
+            EngineError::NotYet { what } => {
+                Self::new(ErrorCode::RecordingPending, format!("the {what} is not there yet"))
+                    .hint("it is kept within moments of the call's end; recording.status tells")
+                    .retry_after(Duration::from_secs(5))
+            }
             EngineError::Invalid { field, rule, hint } => {
                 Self::field(ErrorCode::InvalidField, field, format!("{field}: {rule}")).hint(hint)
             }

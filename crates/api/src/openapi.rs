@@ -11,9 +11,11 @@ use utoipa::openapi::{
 use utoipa::{Modify, OpenApi};
 
 use crate::code::ErrorCode;
-use crate::dto::{LineEvent, StatusEvent};
+use crate::dto::{AgentEvent, LineEvent, StatusEvent};
 use crate::error::ErrorBody;
-use crate::handlers::{assistants, calls, events, keys, livekit, outbound, server, trunks};
+use crate::handlers::{
+    assistants, calls, events, keys, livekit, outbound, recording, server, trunks,
+};
 
 /// The OpenAPI document of the API.
 pub fn openapi() -> Document {
@@ -42,8 +44,10 @@ pub fn openapi() -> Document {
         trunks::delete,
         calls::list,
         calls::read,
+        calls::erase,
         calls::hang_up,
         calls::transcript,
+        recording::read,
         calls::deliveries,
         calls::replay,
         events::follow,
@@ -56,7 +60,7 @@ pub fn openapi() -> Document {
         server::metrics,
         server::openapi_json,
     ),
-    components(schemas(ErrorBody<'_>, StatusEvent, LineEvent)),
+    components(schemas(ErrorBody<'_>, StatusEvent, LineEvent, AgentEvent)),
     tags(
         (name = "calls", description = "Placing calls and seeing what became of them."),
         (name = "assistants", description = "What is said, by which agent, and what happens afterwards."),

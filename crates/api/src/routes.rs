@@ -4,7 +4,9 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
 
 use crate::edge::edge;
-use crate::handlers::{assistants, calls, events, keys, livekit, outbound, server, trunks};
+use crate::handlers::{
+    assistants, calls, events, keys, livekit, outbound, recording, server, trunks,
+};
 use crate::map::{RouteMap, no_route};
 use crate::state::ApiState;
 
@@ -23,9 +25,10 @@ fn routes(map: &mut RouteMap<'_>) {
     });
 
     map.at("/calls", |at| at.get(calls::list));
-    map.at("/calls/{room_name}", |at| at.get(calls::read));
+    map.at("/calls/{room_name}", |at| at.get(calls::read).delete(calls::erase));
     map.at("/calls/{room_name}/hangup", |at| at.post(calls::hang_up));
     map.at("/calls/{room_name}/transcript", |at| at.get(calls::transcript));
+    map.at("/calls/{room_name}/recording", |at| at.get(recording::read));
     map.at("/calls/{room_name}/events", |at| at.stream(events::follow));
     map.at("/calls/{room_name}/deliveries", |at| at.get(calls::deliveries));
     map.at("/calls/{room_name}/deliveries/replay", |at| at.post(calls::replay));

@@ -8,23 +8,27 @@ mod error;
 mod ids;
 pub mod placeholder;
 pub mod ports;
+mod recording;
 mod room_name;
 mod secret;
+mod tombstone;
 mod transcript;
 mod trunk;
 
 pub use self::account::{Account, ApiKey, ApiKeyToken, ApiKeyTokenError};
 pub use self::assistant::{Assistant, WebhookSecret};
 pub use self::call::{
-    Call, Cause, EndReason, Facts, HangUp, HangUpReason, Hint, Layer, LegEnd, Order, Outcome,
-    Participant, SipStatus, Status, Termination, WebhookState,
+    AgentState, Call, Cause, EndReason, Facts, HangUp, HangUpReason, Hint, Layer, LegEnd, Order,
+    Outcome, Participant, SipStatus, Status, Termination, WebhookState,
 };
 pub use self::e164::{E164, E164Error};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::ids::{
     AccountId, ApiKeyId, AssistantId, DeliveryId, IdError, NodeId, TrunkId, random_text,
 };
+pub use self::recording::{Recording, RecordingState};
 pub use self::room_name::{RoomName, RoomNameError};
 pub use self::secret::{Sealed, Secret};
-pub use self::transcript::{Speaker, TranscriptLine};
+pub use self::tombstone::Tombstone;
+pub use self::transcript::{Speaker, TranscriptLine, TranscriptStatus};
 pub use self::trunk::{CallService, Route, SipAddress, SipAddressError, SipTransport, Trunk};

@@ -1,29 +1,40 @@
 //! What can be asked about a call, and done to it.
 
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use outdial_domain::ports::{CallFilter, Delivery, Page, PageRequest};
+use outdial_domain::ports::{CallFilter, Delivery, Page, PageRequest, RecordingSource};
 use outdial_domain::{
-    AccountId, Call, HangUpReason, Hint, RoomName, Status, TranscriptLine, WebhookState,
+    AccountId, Call, Error, ErrorKind, HangUpReason, Hint, Recording, RoomName, Status, Tombstone,
+    TranscriptLine, WebhookState,
 };
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
-use crate::live::Entry;
+use crate::live::{Entry, Request};
+use crate::watch::{CallWatch, WatchPosition};
 use crate::{Engine, EngineError, Inner, Result};
 
 impl Engine {
     /// The account's call.
     ///
     /// # Errors
-    /// `NotFound`, or when the store fails.
+    /// `NotFound`; `Erased`; or when the store fails.
     pub async fn call(&self, account: &AccountId, room: &RoomName) -> Result<Call> {
-        let call = self.inner.parts.store.get(room).await?;
-        call.filter(|call| call.order.account_id == *account)
-            .ok_or(EngineError::NotFound { what: "call" })
+        let store = &self.inner.parts.store;
+        match store.get(room).await? {
+            Some(call) if call.order.account_id != *account => {
+                Err(EngineError::NotFound { what: "call" })
+            }
+            Some(call) => match call.erase_requested_at {
+                Some(_) => Err(EngineError::Erased),
+                None => Ok(call),
+            },
+            None => match store.tombstone(&Tombstone::id_of(room)).await? {
+                Some(tombstone) if tombstone.account_id == *account => Err(EngineError::Erased),
+                _ => Err(EngineError::NotFound { what: "call" }),
+            },
+        }
     }
 
     /// The account's calls that match, newest first.
@@ -31,7 +42,9 @@ impl Engine {
     /// # Errors
     /// When the store fails.
     pub async fn calls(&self, filter: &CallFilter, page: &PageRequest) -> Result<Page<Call>> {
-        Ok(self.inner.parts.store.list(filter, page).await?)
+        let mut page = self.inner.parts.store.list(filter, page).await?;
+        page.items.retain(|call| call.erase_requested_at.is_none());
+        Ok(page)
     }
 
     /// Ends a call, in whatever state it is; on an ended call this changes nothing. Returns when
@@ -45,7 +58,7 @@ impl Engine {
             return Ok(call);
         }
         if let Some(entry) = self.inner.live.find(room)
-            && let Some(call) = ask(&entry).await
+            && let Some(call) = ask(&entry, Request::HangUp).await
         {
             return Ok(Arc::unwrap_or_clone(call));
         }
@@ -89,7 +102,81 @@ impl Engine {
         room: &RoomName,
     ) -> Result<Vec<TranscriptLine>> {
         self.call(account, room).await?;
-        Ok(self.inner.parts.store.read(room, 0).await?)
+        Ok(self.inner.lines(room).await?)
+    }
+
+    /// Erases an ended call: record, transcript, deliveries and recording, wherever it is kept; no
+    /// webhook is sent any more. `true` when all is gone; `false` when the decision is stored but
+    /// something (an unreachable keeper, most likely) does not let go yet: it is tried until it does.
+    /// The call itself cannot be read from now on. Erasing a call again changes nothing.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when the call has not ended; or when the store fails.
+    pub async fn erase(&self, account: &AccountId, room: &RoomName) -> Result<bool> {
+        let inner = &self.inner;
+        match self.call(account, room).await {
+            Err(EngineError::Erased) => {
+                // Whoever asks again does not have to wait for the next try.
+                if inner.live.find(room).is_none() {
+                    inner.change(room, |call, _| call.erase_requested_at.is_some()).await?;
+                    inner.due.notify_one();
+                }
+            }
+            Err(error) => return Err(error),
+            Ok(call) if call.status() != Status::Ended => {
+                let why = "the call has not ended yet: hang up first";
+                return Err(EngineError::Conflict(why.into()));
+            }
+            Ok(_) => {
+                let asked = match inner.live.find(room) {
+                    Some(entry) => ask(&entry, Request::Erase).await,
+                    None => None,
+                };
+                if asked.is_none() {
+                    inner.change(room, Call::request_erasure).await?;
+                    inner.due.notify_one();
+                }
+            }
+        }
+        let begun = tokio::time::Instant::now();
+        while inner.parts.store.get(room).await?.is_some() {
+            if begun.elapsed() > ERASE_WITHIN {
+                return Ok(false);
+            }
+            tokio::time::sleep(ERASE_LOOK).await;
+        }
+        Ok(true)
+    }
+
+    /// Where the call's recording can be read now, and what is known of it.
+    ///
+    /// # Errors
+    /// `NotFound` (`what` is `recording` when the call has none, or none any more); `NotYet` when it
+    /// is still to be kept; or when store or keeper fail.
+    pub async fn recording(
+        &self,
+        account: &AccountId,
+        room: &RoomName,
+    ) -> Result<(Recording, RecordingSource)> {
+        let call = self.call(account, room).await?;
+        let missing = || EngineError::NotFound { what: "recording" };
+        if call.recording.is_pending() {
+            return Err(EngineError::NotYet { what: "recording" });
+        }
+        let recording = call.recording.available().ok_or_else(missing)?;
+        let recordings = self.inner.parts.recordings.as_ref().ok_or_else(|| {
+            EngineError::Unconfigured("recordings are not set up on this server".into())
+        })?;
+        match recordings.open(recording).await {
+            Ok(source) => Ok((recording.clone(), source)),
+            Err(error) if error.kind == ErrorKind::NotFound => Err(missing()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The URL of the call's recording, when it is available: its keeper's, or this server's.
+    pub fn recording_url(&self, call: &Call) -> Option<String> {
+        self.inner.recording_url(call)
     }
 
     /// The attempts to deliver the call's webhook, oldest first.
@@ -112,8 +199,7 @@ impl Engine {
         from: WatchPosition,
     ) -> Result<CallWatch> {
         let call = self.call(account, room).await?;
-        let seen = self.inner.live.find(room).map(|entry| entry.seen);
-        Ok(CallWatch { engine: self.inner.clone(), call: Arc::new(call), position: from, seen })
+        Ok(CallWatch::new(self.inner.clone(), call, from))
     }
 
     /// Takes in hints about a room from a source outside, such as LiveKit's webhooks. Hints about
@@ -152,13 +238,34 @@ impl Engine {
     }
 }
 
-async fn ask(entry: &Entry) -> Option<Arc<Call>> {
+async fn ask(
+    entry: &Entry,
+    request: fn(oneshot::Sender<Arc<Call>>) -> Request,
+) -> Option<Arc<Call>> {
     let (reply, answer) = oneshot::channel();
-    entry.hang_ups.send(reply).await.ok()?;
+    entry.requests.send(request(reply)).await.ok()?;
     answer.await.ok()
 }
 
+/// How long an erasure is waited for, and how often it is looked whether it is done.
+const ERASE_WITHIN: Duration = Duration::from_secs(10);
+const ERASE_LOOK: Duration = Duration::from_millis(20);
+
 impl Inner {
+    /// What was said, in the order in which it was begun to be said.
+    pub(crate) async fn lines(&self, room: &RoomName) -> Result<Vec<TranscriptLine>, Error> {
+        let mut lines = self.parts.store.read(room, 0).await?;
+        lines.sort_by_key(|line| line.timestamp);
+        Ok(lines)
+    }
+
+    pub(crate) fn recording_url(&self, call: &Call) -> Option<String> {
+        let recording = call.recording.available()?;
+        let own =
+            || format!("{}/calls/{}/recording", self.parts.policy.public_url, call.room_name());
+        Some(recording.url.clone().unwrap_or_else(own))
+    }
+
     /// Changes a record that no worker of this node holds and makes it due; `change` says whether it
     /// did. `None` when there is no such call.
     async fn change(
@@ -182,172 +289,6 @@ impl Inner {
                 Err(error) if error.is_conflict() => {}
                 Err(error) => return Err(error),
             }
-        }
-    }
-}
-
-/// How much of a call's course a watcher has seen. Its text is an opaque token.
-///
-/// ```
-/// use outdial_engine::WatchPosition;
-/// let position: WatchPosition = "3.12".parse().unwrap();
-/// assert_eq!(position.to_string(), "3.12");
-/// assert!("x".parse::<WatchPosition>().is_err());
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct WatchPosition {
-    status: Option<Status>,
-    lines: usize,
-}
-
-/// The text is no position.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a position looks like 3.12")]
-pub struct WatchPositionError;
-
-impl fmt::Display for WatchPosition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let statuses = self.status.map_or(0, |status| status as usize + 1);
-        write!(f, "{statuses}.{}", self.lines)
-    }
-}
-
-impl FromStr for WatchPosition {
-    type Err = WatchPositionError;
-    fn from_str(text: &str) -> Result<Self, WatchPositionError> {
-        let (statuses, lines) = text.split_once('.').ok_or(WatchPositionError)?;
-        let statuses: usize = statuses.parse().map_err(|_| WatchPositionError)?;
-        let status = match statuses {
-            0 => None,
-            n => Some(*Status::ALL.get(n - 1).ok_or(WatchPositionError)?),
-        };
-        Ok(Self { status, lines: lines.parse().map_err(|_| WatchPositionError)? })
-    }
-}
-
-/// Something new about a call.
-#[derive(Debug, Clone)]
-pub enum WatchEvent {
-    /// The call has come into a status.
-    Status {
-        /// Which.
-        status: Status,
-        /// When.
-        at: DateTime<Utc>,
-        /// The call as it is now.
-        call: Box<Call>,
-    },
-    /// A line of the transcript.
-    Line {
-        /// Its number; the first is 0.
-        index: usize,
-        /// The line.
-        line: TranscriptLine,
-    },
-}
-
-/// Follows a call until its end.
-pub struct CallWatch {
-    engine: Arc<Inner>,
-    call: Arc<Call>,
-    position: WatchPosition,
-    seen: Option<watch::Receiver<Arc<Call>>>,
-}
-
-/// How often a call is read that no worker of this node holds.
-const READ_AGAIN: Duration = Duration::from_secs(1);
-
-impl CallWatch {
-    /// Waits for something new: events with the position behind each. `None` when the call has ended
-    /// and all was given, or the server stops.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn next(&mut self) -> Result<Option<Vec<(WatchPosition, WatchEvent)>>> {
-        loop {
-            if self.position.status == Some(Status::Ended) {
-                return Ok(None);
-            }
-            let events = self.news().await?;
-            if !events.is_empty() {
-                return Ok(Some(events));
-            }
-            if !self.wait().await? {
-                return Ok(None);
-            }
-        }
-    }
-
-    async fn news(&mut self) -> Result<Vec<(WatchPosition, WatchEvent)>> {
-        let call = self.call.clone();
-        let lines = self.engine.parts.store.read(call.room_name(), self.position.lines).await?;
-        let mut events = Vec::new();
-        let mut statuses: Vec<_> = call
-            .timeline()
-            .into_iter()
-            .filter(|(status, _)| self.position.status.is_none_or(|seen| *status > seen))
-            .collect();
-        // The end comes last, behind the last line.
-        let end = statuses.pop_if(|(status, _)| *status == Status::Ended);
-        for (status, at) in statuses {
-            events.push(self.status(status, at));
-        }
-        for line in lines {
-            let index = self.position.lines;
-            self.position.lines += 1;
-            events.push((self.position, WatchEvent::Line { index, line }));
-        }
-        if let Some((status, at)) = end {
-            events.push(self.status(status, at));
-        }
-        Ok(events)
-    }
-
-    fn status(&mut self, status: Status, at: DateTime<Utc>) -> (WatchPosition, WatchEvent) {
-        self.position.status = Some(status);
-        let call = Box::new(Call::clone(&self.call));
-        (self.position, WatchEvent::Status { status, at, call })
-    }
-
-    /// Waits until the call may have changed; `false` when the server stops.
-    async fn wait(&mut self) -> Result<bool> {
-        let stopping = self.engine.stopping.clone();
-        if let Some(seen) = &mut self.seen {
-            let changed = tokio::select! {
-                () = stopping.cancelled() => return Ok(false),
-                changed = seen.changed() => changed,
-            };
-            self.call = seen.borrow_and_update().clone();
-            if changed.is_err() {
-                self.seen = None;
-            }
-            return Ok(true);
-        }
-        tokio::select! {
-            () = stopping.cancelled() => return Ok(false),
-            () = tokio::time::sleep(READ_AGAIN) => {}
-        }
-        match self.engine.parts.store.get(self.call.room_name()).await? {
-            Some(call) => self.call = Arc::new(call),
-            None => return Ok(false),
-        }
-        self.seen = self.engine.live.find(self.call.room_name()).map(|entry| entry.seen);
-        Ok(true)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn positions_are_read_back() {
-        for status in Status::ALL.into_iter().map(Some).chain([None]) {
-            let position = WatchPosition { status, lines: 7 };
-            assert_eq!(position.to_string().parse(), Ok(position));
-        }
-        for bad in ["", ".", "1", "7.0", "a.b", "-1.0", "1.-1", "1.2.3", "99999999999999999999.0"] {
-            assert!(bad.parse::<WatchPosition>().is_err(), "{bad}");
         }
     }
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use outdial_domain::{Call, HangUpReason, LegEnd, WebhookState};
+use outdial_domain::{Call, HangUpReason, LegEnd, RecordingState, WebhookState};
 
 use crate::Policy;
+use crate::recording::webhook_waits_until;
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,12 @@ pub(crate) enum Duty {
     Close,
     /// Delete the room.
     DeleteRoom,
+    /// Render the recording and keep it.
+    KeepRecording,
+    /// Delete the recording, whose time is up.
+    ExpireRecording,
+    /// Remove all there is of the call.
+    Erase,
     /// Send the webhook.
     SendWebhook,
     /// Save what could not be saved before.
@@ -46,11 +53,17 @@ pub(crate) struct Known {
     pub(crate) has_dialled: bool,
     /// The agent is in the room, by the latest news.
     pub(crate) agent_present: bool,
+    /// This worker observes the call: the end of the transcript will be told.
+    pub(crate) observed: bool,
+    /// The recording is being kept.
+    pub(crate) keeping: bool,
     pub(crate) looked_at: Option<DateTime<Utc>>,
     /// When the end of the leg was first heard of here.
     pub(crate) end_heard_at: Option<DateTime<Utc>>,
     pub(crate) hang_ups: Tries,
     pub(crate) room_deletions: Tries,
+    /// Tries to delete the recording, or all of the call.
+    pub(crate) deletions: Tries,
     /// The last save failed.
     pub(crate) unsaved_since: Option<DateTime<Utc>>,
 }
@@ -79,10 +92,13 @@ impl Known {
             has_leg: false,
             has_dialled: false,
             agent_present: false,
+            observed: false,
+            keeping: false,
             looked_at: None,
             end_heard_at: None,
             hang_ups: Tries::default(),
             room_deletions: Tries::default(),
+            deletions: Tries::default(),
             unsaved_since: None,
         }
     }
@@ -100,6 +116,9 @@ const HANG_UP_AGAIN: TimeDelta = TimeDelta::seconds(3);
 const HANG_UP_GIVE_UP: TimeDelta = TimeDelta::seconds(12);
 /// A room that could not be deleted empties itself after its `empty_timeout`.
 const ROOM_GIVE_UP: u32 = 60;
+const DELETE_AGAIN: TimeDelta = TimeDelta::seconds(60);
+/// The last words may come this much after the end of the leg.
+const LAST_WORDS: TimeDelta = TimeDelta::seconds(3);
 const SAVE_AGAIN: TimeDelta = TimeDelta::seconds(1);
 /// How often a call is looked at where nobody but the look tells what it waits for.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
@@ -115,7 +134,7 @@ pub(crate) fn next(call: &Call, known: &Known, policy: &Policy) -> (DateTime<Utc
         None => Vec::new(),
     };
     if call.termination.is_some() {
-        after_the_end(call, known, &mut agenda);
+        after_the_end(call, known, policy, &mut agenda);
     } else if call.started_at.is_none() {
         let duty = if call.facts.hang_up.is_some() { Duty::Close } else { Duty::Start };
         let at = if duty == Duty::Close { LONG_AGO } else { call.due_at.unwrap_or(LONG_AGO) };
@@ -132,14 +151,36 @@ pub(crate) fn next(call: &Call, known: &Known, policy: &Policy) -> (DateTime<Utc
     agenda.into_iter().min_by_key(|(at, _)| *at).unwrap_or((LONG_AGO, Duty::Leave))
 }
 
-fn after_the_end(call: &Call, known: &Known, agenda: &mut Vec<(DateTime<Utc>, Duty)>) {
+fn after_the_end(
+    call: &Call,
+    known: &Known,
+    policy: &Policy,
+    agenda: &mut Vec<(DateTime<Utc>, Duty)>,
+) {
     let tries = known.room_deletions;
     if !call.room_deleted && tries.count < ROOM_GIVE_UP {
         let wait = TimeDelta::seconds(i64::from(tries.count.min(12)) * 5);
         agenda.push((tries.last.map_or(LONG_AGO, |last| last + wait), Duty::DeleteRoom));
     }
+    let deletion = known.deletions.last.map(|last| last + DELETE_AGAIN);
+    if call.erase_requested_at.is_some() {
+        // Nothing is told to others any more.
+        agenda.push((deletion.unwrap_or(LONG_AGO), Duty::Erase));
+        return;
+    }
+    match &call.recording {
+        RecordingState::Pending { next_at, .. } if !known.keeping => {
+            agenda.push((*next_at, Duty::KeepRecording));
+        }
+        RecordingState::Available(recording) => {
+            let expiry = recording.expires_at.map(|at| deletion.map_or(at, |again| again.max(at)));
+            agenda.extend(expiry.map(|at| (at, Duty::ExpireRecording)));
+        }
+        _ => {}
+    }
     if let WebhookState::Pending { next_at, .. } = call.webhook {
-        agenda.push((next_at, Duty::SendWebhook));
+        let held = webhook_waits_until(call, policy.recording_finish_within);
+        agenda.push((held.map_or(next_at, |until| until.max(next_at)), Duty::SendWebhook));
     }
 }
 
@@ -154,7 +195,11 @@ fn settled_at(call: &Call, known: &Known) -> DateTime<Utc> {
     // A hang-up of the callee without an answer: the news of the answer is still on its way.
     let complete = call.facts.answered_at.is_some()
         || !matches!(call.facts.leg_end, Some(LegEnd::CalleeHangup));
-    heard + if exact && complete { SETTLE_EXACT } else { SETTLE_COARSE }
+    let settled = heard + if exact && complete { SETTLE_EXACT } else { SETTLE_COARSE };
+    // An observer says when no further line will come.
+    let listening =
+        known.observed && call.facts.answered_at.is_some() && call.facts.transcript.is_none();
+    if listening { settled.max(heard + LAST_WORDS) } else { settled }
 }
 
 fn ending(known: &Known, agenda: &mut Vec<(DateTime<Utc>, Duty)>) {

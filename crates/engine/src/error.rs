@@ -16,6 +16,15 @@ pub enum EngineError {
         /// What was looked for: `assistant`, `trunk`, `call`, `key`.
         what: &'static str,
     },
+    /// The call was erased.
+    #[error("the call was erased")]
+    Erased,
+    /// It will be there later.
+    #[error("the {what} is not there yet")]
+    NotYet {
+        /// What: `recording`.
+        what: &'static str,
+    },
     /// The request breaks a rule.
     #[error("{field}: {rule}")]
     Invalid {

@@ -7,21 +7,24 @@ mod error;
 mod live;
 mod place;
 mod policy;
+mod recording;
 mod scheduler;
 mod steps;
 mod vault;
+mod watch;
 mod webhook;
 mod worker;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use outdial_domain::ports::{Clock, Provider, Rooms, Store, SystemClock, WebhookSender};
+use outdial_domain::ports::{
+    Clock, Observer, Provider, Recordings, Rooms, Store, SystemClock, WebhookSender,
+};
 use outdial_domain::{Error, ErrorKind, NodeId, Result as StoreResult, Route};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use self::calls::{CallWatch, WatchEvent, WatchPosition, WatchPositionError};
 pub use self::directory::{
     AssistantChange, Caller, DEFAULT_AGENT_NAME, NewAssistant, NewKey, NewTrunk, SecretRotation,
     TrunkChange,
@@ -30,6 +33,7 @@ pub use self::error::{EngineError, Result};
 pub use self::place::CallRequest;
 pub use self::policy::Policy;
 pub use self::vault::{Vault, VaultError};
+pub use self::watch::{CallWatch, WatchEvent, WatchPosition, WatchPositionError};
 
 /// What carries the calls of a [`Route`]: rooms, and a provider that dials into them.
 #[derive(Clone)]
@@ -38,6 +42,9 @@ pub struct Backend {
     pub rooms: Arc<dyn Rooms>,
     /// The telephony service.
     pub provider: Arc<dyn Provider>,
+    /// Watches and hears calls from inside their rooms. Without it transcripts hold only what the
+    /// provider tells, and nothing is recorded.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 /// The parts an engine is made of.
@@ -47,6 +54,8 @@ pub struct Parts {
     /// What carries calls; for a route that cannot be used, what is missing: a sentence that names
     /// the setting. A route that is not listed cannot be used either.
     pub backends: HashMap<Route, std::result::Result<Backend, String>>,
+    /// What makes recordings; `None`: calls are not recorded.
+    pub recordings: Option<Arc<dyn Recordings>>,
     /// How webhooks leave.
     pub webhooks: Arc<dyn WebhookSender>,
     /// Seals secrets at rest.
@@ -65,6 +74,7 @@ impl Parts {
         Self {
             store,
             backends: HashMap::new(),
+            recordings: None,
             webhooks,
             vault,
             node: NodeId::random(),
@@ -81,7 +91,23 @@ impl Parts {
         rooms: Arc<dyn Rooms>,
         provider: Arc<dyn Provider>,
     ) -> Self {
-        self.backends.insert(route, Ok(Backend { rooms, provider }));
+        self.backends.insert(route, Ok(Backend { rooms, provider, observer: None }));
+        self
+    }
+
+    /// Sets what observes the calls of `route`, which has a backend.
+    #[must_use]
+    pub fn observed(mut self, route: Route, observer: Arc<dyn Observer>) -> Self {
+        if let Some(Ok(backend)) = self.backends.get_mut(&route) {
+            backend.observer = Some(observer);
+        }
+        self
+    }
+
+    /// Sets what makes recordings of observed calls.
+    #[must_use]
+    pub fn recordings(mut self, recordings: Arc<dyn Recordings>) -> Self {
+        self.recordings = Some(recordings);
         self
     }
 }

@@ -4,27 +4,35 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use outdial_domain::ports::HintSink;
-use outdial_domain::{Call, Hint, RoomName};
+use outdial_domain::{AgentState, Call, Hint, RoomName};
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// A request to end the call; answered when the decision is saved.
-pub(crate) type HangUpRequest = oneshot::Sender<Arc<Call>>;
+/// A request; answered when the decision is saved.
+pub(crate) enum Request {
+    /// End the call.
+    HangUp(oneshot::Sender<Arc<Call>>),
+    /// Erase the ended call.
+    Erase(oneshot::Sender<Arc<Call>>),
+}
 
 /// How to reach the worker of a call.
 #[derive(Clone)]
 pub(crate) struct Entry {
     pub(crate) hints: HintSink,
-    pub(crate) hang_ups: mpsc::Sender<HangUpRequest>,
+    pub(crate) requests: mpsc::Sender<Request>,
     /// The call as last saved; marked changed for new transcript lines too.
     pub(crate) seen: watch::Receiver<Arc<Call>>,
+    /// What the agent says that it does.
+    pub(crate) agent: watch::Receiver<Option<AgentState>>,
 }
 
 /// A worker's ends of its channels.
 pub(crate) struct Mailbox {
     pub(crate) sink: HintSink,
     pub(crate) hints: mpsc::Receiver<Hint>,
-    pub(crate) hang_ups: mpsc::Receiver<HangUpRequest>,
+    pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) seen: watch::Sender<Arc<Call>>,
+    pub(crate) agent: watch::Sender<Option<AgentState>>,
 }
 
 /// All workers of this node.
@@ -50,12 +58,14 @@ impl Live {
             return None;
         }
         let (sink, hints) = HintSink::channel(WAITING);
-        let (hang_ups, received) = mpsc::channel(4);
+        let (requests, received) = mpsc::channel(4);
         let (seen, seen_receiver) = watch::channel(Arc::new(call.clone()));
-        let entry = Entry { hints: sink.clone(), hang_ups, seen: seen_receiver };
+        let (agent, agent_receiver) = watch::channel(None);
+        let entry =
+            Entry { hints: sink.clone(), requests, seen: seen_receiver, agent: agent_receiver };
         calls.insert(call.room_name().clone(), entry.clone());
         self.count.send_replace(calls.len());
-        Some((entry, Mailbox { sink, hints, hang_ups: received, seen }))
+        Some((entry, Mailbox { sink, hints, requests: received, seen, agent }))
     }
 
     pub(crate) fn leave(&self, room: &RoomName) {

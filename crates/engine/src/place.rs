@@ -216,6 +216,9 @@ async fn set_up(mut seen: watch::Receiver<Arc<Call>>) -> Result<Call> {
 }
 
 fn answer(call: Call) -> Result<Call> {
+    if call.erase_requested_at.is_some() {
+        return Err(EngineError::Erased);
+    }
     let failed = call.termination.is_some() && call.facts.dialed_at.is_none();
     if failed { Err(EngineError::CallFailed(Box::new(call))) } else { Ok(call) }
 }
@@ -259,6 +262,9 @@ impl Inner {
                 "add the keys to metadata, or give the placeholders defaults: {{key | default}}",
             ));
         }
+        // Nothing hears calls of a backend without an observer.
+        let records = self.parts.recordings.is_some()
+            && self.backend(trunk.route()).is_ok_and(|backend| backend.observer.is_some());
         Ok(Order {
             room_name: RoomName::new(
                 trunk.call_service,
@@ -272,7 +278,7 @@ impl Inner {
             assistant_prompt,
             assistant_start_instruction,
             agent_config: assistant.agent_config,
-            recording: assistant.recording,
+            recording: assistant.recording && records,
             end_call_url: assistant.assistant_end_call_url,
             webhook_secrets: assistant.webhook_secrets,
             trunk_id: trunk.trunk_id.clone(),

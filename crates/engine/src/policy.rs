@@ -21,6 +21,11 @@ pub struct Policy {
     pub webhook_retries: Vec<Duration>,
     /// How many webhooks of one account are sent at the same time.
     pub webhooks_per_account: usize,
+    /// How long after a call's end its webhook waits for the recording, at most.
+    pub recording_finish_within: Duration,
+    /// Under which URL this server is reached from outside, without a slash at the end: recordings
+    /// that it serves itself are found below it.
+    pub public_url: String,
     /// How often a live call is looked at, in case hints were lost.
     pub look_interval: Duration,
     /// How long a replaced webhook secret goes on signing.
@@ -47,6 +52,8 @@ impl Default for Policy {
             pacing_max_wait: secs(10),
             webhook_retries: vec![secs(5), secs(30), secs(300)],
             webhooks_per_account: 16,
+            recording_finish_within: secs(60),
+            public_url: "http://127.0.0.1:8000".into(),
             look_interval: secs(10),
             secret_overlap: secs(24 * 3600),
             idempotency_ttl: secs(24 * 3600),

@@ -86,6 +86,7 @@ impl Worker {
         let limit = self.engine.parts.policy.outside_timeout;
         let room = self.call.room_name().clone();
         bounded(limit, "create_room", backend.rooms.create(&room)).await?;
+        self.observe();
         let request = DispatchRequest {
             agent_name: self.call.order.agent_name.clone(),
             metadata: dispatch_metadata(&self.call),
@@ -93,7 +94,7 @@ impl Worker {
         let dispatch =
             bounded(limit, "dispatch_agent", backend.rooms.dispatch(&room, &request)).await?;
         self.call.dispatch_id = Some(dispatch);
-        if !self.mailbox.hang_ups.is_empty() {
+        if !self.mailbox.requests.is_empty() {
             // Nothing is dialled for a call that is not wanted any more.
             return Ok(None);
         }
@@ -191,6 +192,7 @@ impl Worker {
         match bounded(limit, "look_at_leg", look).await {
             Ok(LegLook::Present(hints)) => {
                 self.known.has_leg = true;
+                self.observe();
                 let mut news = false;
                 for hint in hints {
                     news |= self.note(hint);
@@ -263,6 +265,8 @@ impl Worker {
                 .increment(1);
             tracing::info!(room = ?self.call.room_name(), outcome = outcome.as_str(), "call ended");
         }
+        self.observation = None;
+        self.discard_capture();
         self.save().await
     }
 

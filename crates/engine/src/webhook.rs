@@ -76,7 +76,7 @@ impl Inner {
         let url = order.end_call_url.clone().ok_or_else(|| {
             Error::new(ErrorKind::Internal, "prepare_webhook", "the call has no webhook URL")
         })?;
-        let lines = self.parts.store.read(call.room_name(), 0).await?;
+        let lines = self.lines(call.room_name()).await?;
         // The assistant as it is now: a secret may have been rotated meanwhile.
         let assistant = self.parts.store.assistant(&order.account_id, order.assistant_id).await?;
         let secrets = match &assistant {
@@ -87,7 +87,11 @@ impl Inner {
             url,
             id: format!("msg_{}", call.room_name().suffix()),
             timestamp: self.now(),
-            body: self.parts.webhooks.end_of_call(call, &lines),
+            body: self.parts.webhooks.end_of_call(
+                call,
+                &lines,
+                self.recording_url(call).as_deref(),
+            ),
             secrets: self.open_secrets(order.assistant_id, secrets),
         })
     }

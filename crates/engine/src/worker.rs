@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
+use outdial_domain::ports::Observation;
 use outdial_domain::{Call, Error, ErrorKind, HangUpReason, Hint, Status, TranscriptLine, Trunk};
+
+use tokio::task::JoinHandle;
 
 use crate::Inner;
 use crate::duty::{self, Duty, Known, LINGER};
-use crate::live::{HangUpRequest, Mailbox};
+use crate::live::{Mailbox, Request};
+use crate::recording::Kept;
 
 /// Why a worker stopped before its work was done.
 pub(crate) enum Stop {
@@ -18,6 +22,8 @@ pub(crate) enum Stop {
     Stopping,
     /// Another node works on the call, or it was deleted.
     Lost,
+    /// All there was of the call is gone.
+    Erased,
 }
 
 pub(crate) struct Worker {
@@ -27,6 +33,10 @@ pub(crate) struct Worker {
     /// The trunk, when it was read just before.
     pub(crate) trunk: Option<Trunk>,
     pub(crate) mailbox: Mailbox,
+    /// The observation of the call from inside its room, until it is dropped.
+    pub(crate) observation: Option<Observation>,
+    /// The task that keeps the recording.
+    pub(crate) keeping: Option<JoinHandle<Kept>>,
     /// Lines not yet appended to the store.
     lines: Vec<TranscriptLine>,
 }
@@ -49,6 +59,8 @@ impl Inner {
             call,
             trunk,
             mailbox,
+            observation: None,
+            keeping: None,
             lines: Vec::new(),
         };
         let engine = self.clone();
@@ -81,7 +93,8 @@ impl Worker {
         let room = self.call.room_name().clone();
         metrics::gauge!("outdial_calls_live").increment(1.0);
         let stop = loop {
-            if let Ok(request) = self.mailbox.hang_ups.try_recv() {
+            self.known.keeping = self.keeping.is_some();
+            if let Ok(request) = self.mailbox.requests.try_recv() {
                 match self.obey(request).await {
                     Ok(()) => continue,
                     Err(stop) => break Some(stop),
@@ -89,8 +102,11 @@ impl Worker {
             }
             let (at, duty) = duty::next(&self.call, &self.known, &self.engine.parts.policy);
             let ended = self.call.termination.is_some();
-            let result = if duty == Duty::Leave || (ended && at > self.now() + LINGER) {
+            let idle = duty == Duty::Leave || (ended && at > self.now() + LINGER);
+            let result = if idle && self.keeping.is_none() {
                 break None;
+            } else if duty == Duty::Leave {
+                self.wait_until(self.now() + KEEPING).await
             } else if at > self.now() {
                 self.wait_until(at).await
             } else {
@@ -106,6 +122,7 @@ impl Worker {
             None => self.leave().await,
             Some(Stop::Stopping) => self.save_what_is_left().await,
             Some(Stop::Lost) => tracing::warn!(?room, "another node works on this call"),
+            Some(Stop::Erased) => {}
         }
         metrics::gauge!("outdial_calls_live").decrement(1.0);
     }
@@ -123,6 +140,9 @@ impl Worker {
             Duty::HangUp => self.hang_up().await,
             Duty::Close => self.close().await,
             Duty::DeleteRoom => self.delete_room().await,
+            Duty::KeepRecording => self.keep_recording().await,
+            Duty::ExpireRecording => self.expire_recording().await,
+            Duty::Erase => self.erase().await,
             Duty::SendWebhook => self.send_webhook().await,
             Duty::Save => self.save().await,
             Duty::Leave => Ok(()),
@@ -136,21 +156,30 @@ impl Worker {
         tokio::select! {
             biased;
             () = stopping.cancelled() => Err(Stop::Stopping),
-            Some(request) = self.mailbox.hang_ups.recv() => self.obey(request).await,
+            Some(request) = self.mailbox.requests.recv() => self.obey(request).await,
             Some(hint) = self.mailbox.hints.recv() => self.take(hint).await,
+            Some(kept) = finished(&mut self.keeping) => {
+                self.keeping = None;
+                self.known.keeping = false;
+                self.kept(kept).await
+            }
             () = tokio::time::sleep(wait) => Ok(()),
         }
     }
 
-    async fn obey(&mut self, request: HangUpRequest) -> Result<(), Stop> {
+    async fn obey(&mut self, request: Request) -> Result<(), Stop> {
         let now = self.now();
-        if self.call.decide_hang_up(now, HangUpReason::Api) {
+        let (decided, reply) = match request {
+            Request::HangUp(reply) => (self.call.decide_hang_up(now, HangUpReason::Api), reply),
+            Request::Erase(reply) => (self.call.request_erasure(now), reply),
+        };
+        if decided {
             self.save().await?;
         }
         // What is not on the disk is not acknowledged: whoever asked learns why from the store.
         if self.known.unsaved_since.is_none() {
             // Whoever asked may be gone.
-            let _ = request.send(Arc::new(self.call.clone()));
+            let _ = reply.send(Arc::new(self.call.clone()));
         }
         Ok(())
     }
@@ -173,6 +202,10 @@ impl Worker {
             Hint::Ended { .. } => {
                 self.known.end_heard_at.get_or_insert(self.engine.now());
             }
+            Hint::AgentState { state, .. } => {
+                self.mailbox.agent.send_replace(Some(*state));
+            }
+            Hint::Line(_) | Hint::TranscriptEnded { .. } => {}
             _ => self.known.has_leg = true,
         }
         if let Hint::Line(line) = hint {
@@ -226,6 +259,8 @@ impl Worker {
             Ok(Some(stored)) if stored.owner.as_ref() == Some(&self.engine.parts.node) => {
                 self.call.version = stored.version;
                 self.call.facts.absorb(&stored.facts);
+                self.call.erase_requested_at =
+                    self.call.erase_requested_at.or(stored.erase_requested_at);
                 self.known.unsaved_since = Some(DateTime::UNIX_EPOCH);
                 Ok(())
             }
@@ -255,6 +290,20 @@ impl Worker {
             // A loss here is made good by looking after the restart.
             let _ = self.save().await;
         }
+    }
+}
+
+/// How long a worker sleeps while nothing but its recording is left to be done.
+const KEEPING: Duration = Duration::from_secs(3600);
+
+/// Waits for the recording; never resolves when none is being kept.
+async fn finished(keeping: &mut Option<JoinHandle<Kept>>) -> Option<Kept> {
+    match keeping {
+        Some(task) => Some(task.await.unwrap_or_else(|failure| {
+            let message = format!("the task has ended: {failure}");
+            Err(Error::new(ErrorKind::Internal, "keep_recording", message))
+        })),
+        None => std::future::pending().await,
     }
 }
 

@@ -1,9 +1,12 @@
-//! Many participants in one process: each publishes µ-law and listens to one other. Prints what a
-//! participant costs.
+//! What a participant costs: many of them in one process. Each publishes µ-law and listens to one
+//! other; or, with `observe`, each is hidden and listens to the two of a room of another process, as
+//! an observer of a call does.
 //!
 //! ```sh
-//! LIVEKIT_URL=ws://127.0.0.1:7880 LIVEKIT_API_KEY=devkey LIVEKIT_API_SECRET=… \
-//!     cargo run --release --example load -- 150
+//! export LIVEKIT_URL=ws://127.0.0.1:7880 LIVEKIT_API_KEY=devkey LIVEKIT_API_SECRET=…
+//! cargo run --release --example load -- 150        # participants, for 20 s
+//! cargo run --release --example load -- 100 90 &   # fifty rooms, for 90 s
+//! cargo run --release --example load -- 50 20 observe
 //! ```
 
 use livekit_token::{AccessToken, VideoGrants};
@@ -34,6 +37,7 @@ struct Counts {
 async fn main() -> Result<()> {
     let count: usize = env::args().nth(1).map_or(Ok(50), |n| n.parse())?;
     let seconds = Duration::from_secs(env::args().nth(2).map_or(Ok(20), |n| n.parse())?);
+    let observes = env::args().nth(3).is_some_and(|role| role == "observe");
     let bind = env::var("BIND").unwrap_or_else(|_| "127.0.0.1".to_owned()).parse()?;
     let media = Media::start(MediaConfig { bind, ..Default::default() })?;
     let counts = Arc::<Counts>::default();
@@ -41,7 +45,7 @@ async fn main() -> Result<()> {
     let mut rooms = Vec::new();
     // pairs, each in its own room
     for n in 0..count {
-        rooms.push(join(&media, n, Arc::clone(&counts)).await?);
+        rooms.push(join(&media, n, observes, Arc::clone(&counts)).await?);
     }
     tokio::time::sleep(Duration::from_secs(5)).await;
     let (cpu, received) = (cpu_seconds()?, counts.received.load(Relaxed));
@@ -49,7 +53,8 @@ async fn main() -> Result<()> {
     tokio::time::sleep(seconds).await;
     let elapsed = start.elapsed().as_secs_f64();
     let each = (cpu_seconds()? - cpu) / elapsed / count as f64 * 100.0;
-    let nominal = elapsed * 50.0 * count as f64;
+    let heard = if observes { 2.0 } else { 1.0 };
+    let nominal = elapsed * 50.0 * heard * count as f64;
     let share = (counts.received.load(Relaxed) - received) as f64 / nominal * 100.0;
     let memory = memory()?.saturating_sub(empty) / count as u64;
     let lost = counts.lost.load(Relaxed);
@@ -64,31 +69,27 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-async fn join(media: &Media, n: usize, counts: Arc<Counts>) -> Result<Arc<Room>> {
+async fn join(media: &Media, n: usize, observes: bool, counts: Arc<Counts>) -> Result<Arc<Room>> {
     let url = env::var("LIVEKIT_URL")?;
     let (key, secret) = (env::var("LIVEKIT_API_KEY")?, env::var("LIVEKIT_API_SECRET")?);
     let grants = VideoGrants {
         room_join: true,
-        room: format!("load-{}-{}", std::process::id(), n / 2),
-        can_publish: Some(true),
+        room: format!("load-{}", if observes { n } else { n / 2 }),
+        hidden: observes,
+        can_publish: Some(!observes),
         can_subscribe: Some(true),
-        can_publish_data: Some(true),
+        can_publish_data: Some(!observes),
         ..Default::default()
     };
     let token = AccessToken::with_api_key(&key, &secret)
-        .with_identity(&format!("participant-{n}"))
+        .with_identity(&format!("{}-{n}", if observes { "observer" } else { "participant" }))
         .with_grants(grants)
         .to_jwt()?;
     let options = JoinOptions { auto_subscribe: true, ..Default::default() };
     let (room, mut events) = Room::join(media, &url, &token, options).await?;
-    let codec = AudioCodec::Pcmu;
-    let track = room.publish(PublishOptions { codec, ..Default::default() }).await?;
-    let (payload, mut timestamp): (Arc<[u8]>, u32) = ([0x55; 160].into(), 0);
-    track.set_source(Box::new(move |_: Instant| {
-        timestamp = timestamp.wrapping_add(160);
-        let payload = Arc::clone(&payload);
-        Some(RtpFrame { payload, timestamp, marker: false, level: Some(-20) })
-    }));
+    if !observes {
+        hum(&room).await?;
+    }
     let room = Arc::new(room);
     let listening = Arc::clone(&room);
     tokio::spawn(async move {
@@ -110,6 +111,19 @@ async fn join(media: &Media, n: usize, counts: Arc<Counts>) -> Result<Arc<Room>>
         }
     });
     Ok(room)
+}
+
+/// Publishes 50 packets a second.
+async fn hum(room: &Room) -> Result<()> {
+    let codec = AudioCodec::Pcmu;
+    let track = room.publish(PublishOptions { codec, ..Default::default() }).await?;
+    let (payload, mut timestamp): (Arc<[u8]>, u32) = ([0x55; 160].into(), 0);
+    track.set_source(Box::new(move |_: Instant| {
+        timestamp = timestamp.wrapping_add(160);
+        let payload = Arc::clone(&payload);
+        Some(RtpFrame { payload, timestamp, marker: false, level: Some(-20) })
+    }));
+    Ok(())
 }
 
 /// Processor time of this process in seconds.

@@ -7,6 +7,7 @@
 )]
 
 pub mod clock;
+pub mod keeper;
 pub mod memory;
 pub mod receiver;
 pub mod rooms;

@@ -34,7 +34,7 @@ pub struct CallDetails<'a> {
     pub to_number: &'a str,
     /// The caller id, if known.
     pub from_number: Option<&'a str>,
-    /// The URL of the recording, if there is one.
+    /// The URL of the recording, when it is available.
     pub recording_path: Option<&'a str>,
     /// What was said, in order.
     pub transcripts: Vec<Line<'a>>,
@@ -54,6 +54,12 @@ pub struct CallDetails<'a> {
     pub cause: Option<CauseDetails<'a>>,
     /// Added: why a completed call ended, [`EndReason`](outdial_domain::EndReason).
     pub end_reason: Option<&'static str>,
+    /// Added: whether there is a recording: `available`, `pending` (it could not be kept in time and
+    /// is tried again), `lost`, `expired` or `none`.
+    pub recording_status: &'static str,
+    /// Added: `complete`, or `partial` when lines may be missing. A call that was never answered has
+    /// none, and none is missing.
+    pub transcript_status: &'static str,
     /// Added: when the callee answered.
     pub answered_at: Option<String>,
     /// Added: when the call was accepted.
@@ -135,6 +141,8 @@ impl<'a> CallDetails<'a> {
             outcome: end.map(|end| end.outcome.as_str()),
             cause: end.and_then(|end| end.cause.as_ref()).map(Into::into),
             end_reason: end.and_then(|end| end.end_reason).map(|reason| reason.as_str()),
+            recording_status: call.recording.as_str(),
+            transcript_status: call.transcript_status().as_str(),
             answered_at: answered_at.map(iso),
             created_at: iso(order.created_at),
             call_service: order.call_service.as_str(),

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use outdial_domain::ports::{Rooms as _, Store as _, WebhookRequest, WebhookSender as _};
+use outdial_domain::ports::{
+    Recordings as _, Rooms as _, Store as _, WebhookRequest, WebhookSender as _,
+};
 use outdial_sqlite::SqliteStore;
 
 use super::out;
@@ -44,6 +46,7 @@ pub(super) async fn examine(sources: &Sources) -> anyhow::Result<ExitCode> {
     findings.push(("store", store(&settings).await));
     findings.push(("server", bind(&settings)));
     findings.push(("livekit", livekit(settings.livekit.as_ref()).await));
+    findings.push(("recording", recordings(&settings).await));
     findings.push(("webhooks", webhooks(&settings).await));
     let mut failed = false;
     for (what, finding) in &findings {
@@ -115,6 +118,19 @@ fn bind(settings: &Settings) -> Finding {
         Err(error) => {
             Finding::Fail(format!("{address} cannot be listened on: {error}; set server.bind"))
         }
+    }
+}
+
+async fn recordings(settings: &Settings) -> Finding {
+    let recorder = match parts::recorder(settings).await {
+        Ok(Some(recorder)) => recorder,
+        Ok(None) => return Finding::Warn("off: recordings.url is none".to_owned()),
+        Err(error) => return Finding::Fail(format!("{error:#}")),
+    };
+    match tokio::time::timeout(PATIENCE, recorder.check()).await {
+        Ok(Ok(())) => Finding::Ok("can be kept".to_owned()),
+        Ok(Err(error)) => Finding::Fail(error.message),
+        Err(_) => Finding::Fail(format!("no answer within {PATIENCE:?}: check recordings.url")),
     }
 }
 

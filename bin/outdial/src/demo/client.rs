@@ -42,6 +42,13 @@ impl Client {
         data(path, self.request(Method::GET, path).timeout(TIMEOUT).send().await?).await
     }
 
+    /// The body of the answer to a GET.
+    pub(super) async fn download(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        let response = self.request(Method::GET, path).timeout(TIMEOUT).send().await?;
+        ensure!(response.status().is_success(), "GET {path} was answered {}", response.status());
+        Ok(response.bytes().await.with_context(|| format!("{path} broke off"))?.to_vec())
+    }
+
     /// The events of a call, from its beginning.
     pub(super) async fn events(&self, room_name: &str) -> anyhow::Result<Events> {
         let path = format!("/calls/{room_name}/events");

@@ -8,6 +8,7 @@ mod verdict;
 mod view;
 
 use std::io::{Stdout, stdout};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -63,8 +64,8 @@ pub(crate) async fn show(options: Options) -> anyhow::Result<ExitCode> {
 }
 
 /// Plays the whole of it; `false` when a check failed.
-async fn play(stage: &mut Stage, view: &mut View, keep: bool) -> anyhow::Result<bool> {
-    introduce(stage, view, keep)?;
+async fn play(stage: &mut Stage, view: &mut View, keep_server: bool) -> anyhow::Result<bool> {
+    introduce(stage, view, keep_server)?;
     let request = stage.prepare().await.context("the account could not be set up")?;
     view.fact("assistant", &format!("Order desk, {}", text(&request.body, "assistant_id")))?;
     view.fact("trunk", &format!("{}, sandbox: no phone rings", text(&request.body, "trunk_id")))?;
@@ -80,6 +81,8 @@ async fn play(stage: &mut Stage, view: &mut View, keep: bool) -> anyhow::Result<
     let arrived = Utc::now();
     view.event("webhook", &format!("POST {}, {} bytes", stage.receiver.url(), webhook.body.len()))?;
     let call = delivered(stage, &room_name).await?;
+    let recording = stage.client.download(&format!("/calls/{room_name}/recording")).await?;
+    let file = keep(&room_name, &recording)?;
     view.heading("The webhook's payload")?;
     view.json(std::str::from_utf8(&webhook.body).context("the webhook is not text")?)?;
 
@@ -92,13 +95,17 @@ async fn play(stage: &mut Stage, view: &mut View, keep: bool) -> anyhow::Result<
         webhook,
         repeated: std::iter::from_fn(|| stage.receiver.more()).count(),
         secret: request.webhook_secret,
+        recording,
+        url: stage.url(),
     };
     let checks = evidence.judge(arrived);
     view.heading("Checked")?;
     for (what, held) in &checks {
         view.check(what, held.as_ref().err().map(String::as_str))?;
     }
-    explain(stage, view, &evidence, keep)?;
+    view.heading("The recording, the callee left and the agent right: any player plays it")?;
+    view.text(&format!("  {}", file.display()))?;
+    explain(stage, view, &evidence, keep_server)?;
     let failed = checks.iter().filter(|(_, held)| held.is_err()).count();
     if failed > 0 {
         view.text(&format!("\n{failed} of {} checks failed.", checks.len()))?;
@@ -150,6 +157,15 @@ async fn follow(
         bail!("the events ended before the call, which was {}", statuses.join(", "));
     }
     Ok((statuses, lines))
+}
+
+/// Leaves the recording where the demo's end does not delete it.
+fn keep(room_name: &str, recording: &[u8]) -> anyhow::Result<PathBuf> {
+    let suffix = room_name.rsplit('_').next().unwrap_or(room_name);
+    let file = std::env::temp_dir().join(format!("outdial-demo-{suffix}.ogg"));
+    let written = std::fs::write(&file, recording);
+    written.with_context(|| format!("{} cannot be written", file.display()))?;
+    Ok(file)
 }
 
 fn describe(status: &str, call: &Value) -> String {

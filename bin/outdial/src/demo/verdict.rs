@@ -25,6 +25,10 @@ pub(super) struct Evidence {
     pub(super) repeated: usize,
     /// What signs the webhook.
     pub(super) secret: String,
+    /// The recording.
+    pub(super) recording: Vec<u8>,
+    /// Where the server is.
+    pub(super) url: String,
 }
 
 /// A check by its name, and why it failed.
@@ -42,6 +46,7 @@ impl Evidence {
             ("the webhook came once", none_more(self.repeated)),
             ("its payload tells what the call's record says", self.payload_is_true(&payload)),
             ("its transcript is the one that was streamed", self.transcript_is_true(&payload)),
+            ("its recording is there: stereo, in Ogg/Opus", self.recording_is_there(&payload)),
             ("the server knows that it was delivered", self.delivered()),
         ]
     }
@@ -128,6 +133,21 @@ impl Evidence {
         Ok(())
     }
 
+    fn recording_is_there(&self, payload: &Value) -> Result<(), String> {
+        let room_name = self.answer["room_name"].as_str().unwrap_or_default();
+        let path = json!(format!("{}/calls/{room_name}/recording", self.url));
+        same("recording_path", &payload["data"]["recording_path"], &path)?;
+        same("recording_status", &payload["data"]["recording_status"], &json!("available"))?;
+        let bytes = &self.recording;
+        same("recording.bytes", &self.call["recording"]["bytes"], &json!(bytes.len()))?;
+        // RFC 7845, section 5.1: the first page holds the header, which holds the channels.
+        let header = bytes.windows(8).position(|eight| eight == b"OpusHead");
+        match header.filter(|_| bytes.starts_with(b"OggS")).and_then(|at| bytes.get(at + 9)) {
+            Some(2) => Ok(()),
+            _ => Err(format!("{} bytes are no stereo Ogg/Opus", bytes.len())),
+        }
+    }
+
     fn delivered(&self) -> Result<(), String> {
         same("webhook.state", &self.call["webhook"]["state"], &json!("delivered"))
     }
@@ -164,6 +184,10 @@ mod tests {
         let mut told = call.clone();
         told["started_at"] = json!("t1");
         told["transcripts"] = json!([line]);
+        told["recording_path"] = json!("http://x/calls/x_1/recording");
+        told["recording_status"] = json!("available");
+        let recording = b"OggS OpusHead\x01\x02".to_vec();
+        call["recording"] = json!({"bytes": recording.len()});
         call["webhook"] = json!({"state": "delivered"});
         let body = json!({"success": true, "data": told}).to_string().into_bytes();
         let secret = SigningSecret::generate();
@@ -188,6 +212,8 @@ mod tests {
             },
             repeated: 0,
             secret: Secret::expose(&secret.to_secret()).to_owned(),
+            recording,
+            url: "http://x".into(),
         }
     }
 
@@ -200,7 +226,7 @@ mod tests {
     fn each_check_fails_alone() {
         assert_eq!(failures(&good()), Vec::<&str>::new());
         type Spoil = (&'static str, fn(&mut Evidence));
-        let spoil: [Spoil; 8] = [
+        let spoil: [Spoil; 9] = [
             ("the answer has the keys", |e| e.answer["agent_dispatch"] = json!({})),
             ("the call went from", |e| e.statuses.swap(1, 2)),
             ("the placeholders", |e| e.request["metadata"]["name"] = json!("Bob")),
@@ -208,6 +234,7 @@ mod tests {
             ("the webhook came once", |e| e.repeated = 1),
             ("its payload", |e| e.call["end_reason"] = json!("api_hangup")),
             ("its transcript", |e| e.lines[0]["timestamp"] = json!("t9")),
+            ("its recording", |e| e.recording.truncate(14)),
             ("the server knows", |e| e.call["webhook"]["state"] = json!("dead")),
         ];
         for (what, spoil) in spoil {

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use outdial_domain::ports::SystemClock;
-use outdial_engine::{Engine, Parts, Vault};
+use outdial_domain::ports::{Recordings, SystemClock};
+use outdial_engine::{Engine, Parts, Policy, Vault};
+use outdial_recordings::Recorder;
 use outdial_sqlite::SqliteStore;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
@@ -25,6 +26,8 @@ use crate::telemetry;
 
 /// How often metrics are compacted when nobody reads them.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+/// How often leftovers of recordings are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 /// How long letting go of calls, and then closing connections, may take.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -38,6 +41,7 @@ pub struct Server {
     carriers: Carriers,
     http: http::Http,
     drain_timeout: Duration,
+    _sweeps: Option<AbortOnDropHandle<()>>,
     _metrics: Option<AbortOnDropHandle<()>>,
 }
 
@@ -54,13 +58,15 @@ impl Server {
         let opening = tokio::task::spawn_blocking(move || SqliteStore::open(database));
         let store = Arc::new(opening.await.context("opening the store")??);
         let carriers = Carriers::new(&settings)?;
+        let recorder = parts::recorder(&settings).await?;
         let parts = Parts {
             store: store.clone(),
             backends: carriers.backends.clone(),
+            recordings: recorder.clone().map(|recorder| recorder as Arc<dyn Recordings>),
             webhooks: Arc::new(parts::webhooks(&settings)?),
             vault: Vault::new(data.master_key),
             node: data.node.clone(),
-            policy: settings.policy(),
+            policy: Policy { public_url: settings.public_url(address), ..settings.policy() },
             clock: Arc::new(SystemClock),
         };
         let engine = Engine::start(parts).await.context("the store cannot be read")?;
@@ -86,6 +92,7 @@ impl Server {
             carriers,
             http,
             drain_timeout: settings.server.drain_timeout,
+            _sweeps: recorder.map(|recorder| AbortOnDropHandle::new(tokio::spawn(sweep(recorder)))),
             _metrics: metrics.map(|metrics| {
                 AbortOnDropHandle::new(tokio::spawn(async move {
                     loop {
@@ -146,6 +153,18 @@ impl Server {
         let stored = self.store.close().await.context("the store could not be closed");
         tracing::info!("stopped");
         released.and(closed).and(carriers.context("dials did not end")).and(stored)
+    }
+}
+
+/// Removes now and then what interrupted recordings have left behind.
+async fn sweep(recorder: Arc<Recorder>) {
+    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = recorder.sweep().await {
+            tracing::warn!(%error, "leftovers of recordings could not be removed");
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod layers;
 mod reader;
+mod recordings;
 mod sections;
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,8 @@ use std::path::PathBuf;
 
 pub use self::layers::{DEFAULTS, Origin, Sources};
 pub use self::sections::{
-    Agent, Api, Calls, LiveKit, Log, LogFormat, Pacing, Sandbox, Secrets, Server, Store, Webhooks,
+    Agent, Api, Calls, Keeper, LiveKit, Log, LogFormat, Pacing, Recordings, S3, Sandbox, Secrets,
+    Server, Store, Webhooks,
 };
 pub(crate) use self::sections::{master_key, master_key_text};
 use outdial_domain::NodeId;
@@ -45,6 +47,8 @@ pub struct Settings {
     pub pacing: Pacing,
     /// The end-of-call webhook.
     pub webhooks: Webhooks,
+    /// Recordings.
+    pub recordings: Recordings,
     /// Simulated calls.
     pub sandbox: Sandbox,
     /// Limits of the API.

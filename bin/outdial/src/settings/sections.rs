@@ -1,6 +1,6 @@
 //! The sections, and the rules of their values.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,15 +10,18 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use outdial_domain::{NodeId, Secret};
 use outdial_engine::Policy;
 use tracing_subscriber::EnvFilter;
+use url::Url;
 
-use super::Settings;
 use super::reader::{Read, Reader};
+use super::{Settings, recordings};
 
 /// The HTTP server.
 #[derive(Debug, Clone)]
 pub struct Server {
     /// Where it listens.
     pub bind: SocketAddr,
+    /// Its URL for others, without a slash at the end; `None`: `http://` and where it listens.
+    pub public_url: Option<String>,
     /// How long running calls may finish after a signal.
     pub drain_timeout: Duration,
     /// How long a client may take for the head of a request.
@@ -45,6 +48,10 @@ pub struct LiveKit {
     pub api_key: String,
     /// The key's secret.
     pub api_secret: Secret,
+    /// The local address for media; `None`: found by itself.
+    pub media_ip: Option<IpAddr>,
+    /// How many threads handle media.
+    pub media_threads: u32,
 }
 
 /// How long agents are waited for.
@@ -83,6 +90,45 @@ pub struct Webhooks {
     pub retries: Vec<Duration>,
     /// Lets them go to private addresses.
     pub dangerous_allow_private: bool,
+}
+
+/// Recordings.
+#[derive(Debug, Clone)]
+pub struct Recordings {
+    /// Where they are kept; `None`: nothing is recorded.
+    pub keeper: Option<Keeper>,
+    /// How long a webhook waits for them.
+    pub finish_within: Duration,
+    /// When they are deleted; `None`: never.
+    pub retention: Option<Duration>,
+    /// What captures may use of the disk, in bytes.
+    pub max_capture_bytes: u64,
+    /// How many are rendered at the same time.
+    pub render_threads: u32,
+}
+
+/// Where recordings are kept.
+#[derive(Debug, Clone)]
+pub enum Keeper {
+    /// Below a folder; `None`: `data_dir`.
+    Folder(Option<PathBuf>),
+    /// A bucket.
+    S3(Box<S3>),
+}
+
+/// A bucket of Amazon S3, or of a server that speaks its protocol.
+#[derive(Debug, Clone)]
+pub struct S3 {
+    /// The bucket and the prefix in it, as a URL: `s3://bucket/prefix`.
+    pub url: Url,
+    /// Its region; `None`: found where AWS programs look.
+    pub region: Option<String>,
+    /// The server, when it is not Amazon's.
+    pub endpoint: Option<Url>,
+    /// The bucket is in the path of URLs, not in the host's name.
+    pub path_style: bool,
+    /// Access key and secret; `None`: found where AWS programs look.
+    pub credentials: Option<(String, Secret)>,
 }
 
 /// Simulated calls.
@@ -134,6 +180,11 @@ impl std::fmt::Debug for Secrets {
 }
 
 impl Settings {
+    /// The URL under which others reach the server, should it listen on `address`.
+    pub(crate) fn public_url(&self, address: SocketAddr) -> String {
+        self.server.public_url.clone().unwrap_or_else(|| format!("http://{address}"))
+    }
+
     /// What of these settings the engine goes by.
     pub fn policy(&self) -> Policy {
         Policy {
@@ -144,6 +195,8 @@ impl Settings {
             twilio_calls_per_second: self.pacing.twilio_calls_per_second,
             pacing_max_wait: self.pacing.max_wait,
             webhook_retries: self.webhooks.retries.clone(),
+            public_url: self.public_url(self.server.bind),
+            recording_finish_within: self.recordings.finish_within,
             ..Policy::default()
         }
     }
@@ -163,7 +216,8 @@ pub(super) fn read(reader: &Reader<'_>) -> Read<Settings> {
     });
     let (server, store, livekit) = (server(reader), store(reader), livekit(reader));
     let (agent, calls, pacing) = (agent(reader), calls(reader), pacing(reader));
-    let (webhooks, sandbox, api) = (webhooks(reader), sandbox(reader), api(reader));
+    let (webhooks, recordings) = (webhooks(reader), recordings::read(reader));
+    let (sandbox, api) = (sandbox(reader), api(reader));
     let (log, secrets, node_id) = (log(reader), secrets(reader), node_id(reader));
     Ok(Settings {
         data_dir: data_dir?,
@@ -174,6 +228,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Read<Settings> {
         calls: calls?,
         pacing: pacing?,
         webhooks: webhooks?,
+        recordings: recordings?,
         sandbox: sandbox?,
         api: api?,
         log: log?,
@@ -188,17 +243,30 @@ fn server(reader: &Reader<'_>) -> Read<Server> {
             |_| "must be an IP address and a port, like \"127.0.0.1:8000\" or \"0.0.0.0:8000\"",
         )
     });
+    let public_url = reader.parsed("server.public_url", |text| match web_url(text) {
+        _ if text.is_empty() => Ok(None),
+        Some(_) => Ok(Some(text.trim_end_matches('/').to_owned())),
+        None => Err("must be a URL like \"https://calls.example.com\""),
+    });
     let drain_timeout = reader.duration("server.drain_timeout", Duration::ZERO..=DAY);
     let header_timeout = reader.duration("server.header_timeout", 100 * MILLISECOND..=HOUR);
     let idle_timeout = reader.duration("server.idle_timeout", SECOND..=HOUR);
     let max_connections = reader.integer("server.max_connections", 1..=1_000_000);
     Ok(Server {
         bind: bind?,
+        public_url: public_url?,
         drain_timeout: drain_timeout?,
         header_timeout: header_timeout?,
         idle_timeout: idle_timeout?,
         max_connections: max_connections?,
     })
+}
+
+/// An `http` or `https` URL without query and fragment.
+pub(super) fn web_url(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let web = matches!(url.scheme(), "http" | "https") && url.has_host();
+    (web && url.query().is_none() && url.fragment().is_none()).then_some(url)
 }
 
 fn store(reader: &Reader<'_>) -> Read<Store> {
@@ -218,7 +286,13 @@ fn store(reader: &Reader<'_>) -> Read<Store> {
 fn livekit(reader: &Reader<'_>) -> Read<Option<LiveKit>> {
     let (url, key) = (reader.text("livekit.url"), reader.text("livekit.api_key"));
     let secret = reader.secret("livekit.api_secret");
+    let media_ip = reader.parsed("livekit.media_ip", |text| match text {
+        "" => Ok(None),
+        ip => ip.parse().map(Some).map_err(|_| "must be an IP address of this machine"),
+    });
+    let media_threads = reader.integer("livekit.media_threads", 1..=64);
     let (url, key, secret) = (url?, key?, secret?);
+    let (media_ip, media_threads) = (media_ip?, media_threads?);
     let parts = [
         ("livekit.url", url.is_empty()),
         ("livekit.api_key", key.is_empty()),
@@ -231,7 +305,9 @@ fn livekit(reader: &Reader<'_>) -> Read<Option<LiveKit>> {
     let is = |count| if count == 1 { "is" } else { "are" };
     match secret {
         _ if set.is_empty() => Ok(None),
-        Some(api_secret) if empty.is_empty() => Ok(Some(LiveKit { url, api_key: key, api_secret })),
+        Some(api_secret) if empty.is_empty() => {
+            Ok(Some(LiveKit { url, api_key: key, api_secret, media_ip, media_threads }))
+        }
         _ => Err(reader.problem(format!(
             "{} {} missing: {} {} set, and LiveKit needs all three",
             names(&empty),

@@ -175,6 +175,30 @@ fn wrong_values_name_key_place_rule_and_fix() {
             "[store]\nurl = \"sqlite::memory:\"",
             "store.url = \"sqlite::memory:\" (outdial.toml): mu",
         ),
+        (
+            "[server]\npublic_url = \"example.com\"",
+            "server.public_url = \"example.com\" (outdial.toml): must be a URL like",
+        ),
+        (
+            "[recordings]\nurl = \"/var/rec\"",
+            "recordings.url = \"/var/rec\" (outdial.toml): must be \"file:\"",
+        ),
+        (
+            "[recordings]\nurl = \"s3:bucket\"",
+            "recordings.url = \"s3:bucket\" (outdial.toml): must be \"file:\"",
+        ),
+        (
+            "[recordings]\ns3_endpoint = \"minio\"",
+            "recordings.s3_endpoint = \"minio\" (outdial.toml): must be a URL like",
+        ),
+        (
+            "[recordings]\ns3_access_key = \"AK\"",
+            "recordings.s3_secret_key is missing: recordings.s3_access_key is set",
+        ),
+        (
+            "[livekit]\nmedia_ip = \"eth0\"",
+            "livekit.media_ip = \"eth0\" (outdial.toml): must be an IP address",
+        ),
         ("[node]\nid = \"x\"", "node.id = \"x\" (outdial.toml): a node id is ND_"),
         ("data_dir = \"\"", "data_dir = \"\" (outdial.toml): must name a folder"),
     ] {
@@ -208,6 +232,28 @@ fn livekit_is_set_up_wholly_or_not_at_all() {
         "livekit.api_secret is missing: livekit.url and livekit.api_key are set, and LiveKit needs \
          all three"
     );
+}
+
+#[test]
+fn recordings_go_to_a_folder_a_bucket_or_nowhere() {
+    let keeper = |lines: &str| {
+        let settings = load(&format!("[recordings]\n{lines}"), &[]).unwrap();
+        settings.recordings.keeper
+    };
+    assert!(matches!(keeper(""), Some(Keeper::Folder(None))));
+    let Some(Keeper::Folder(Some(folder))) = keeper("url = \"file:///var/rec\"") else { panic!() };
+    assert_eq!(folder.to_str(), Some("/var/rec"));
+    assert!(keeper("url = \"none\"").is_none());
+    let Some(Keeper::S3(s3)) = keeper(
+        "url = \"s3://calls/2026/a\"\ns3_endpoint = \"http://localhost:7070\"\n\
+         s3_path_style = true\ns3_access_key = \"AK\"\ns3_secret_key = \"SK\"",
+    ) else {
+        panic!()
+    };
+    assert_eq!((s3.url.host_str(), s3.url.path()), (Some("calls"), "/2026/a"));
+    assert_eq!((s3.region, s3.path_style), (None, true));
+    assert_eq!(s3.endpoint.unwrap().as_str(), "http://localhost:7070/");
+    assert_eq!(s3.credentials.unwrap().0, "AK");
 }
 
 #[test]

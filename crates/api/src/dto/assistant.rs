@@ -52,7 +52,7 @@ pub(crate) struct CreateAssistant {
     /// Free settings for the agent, handed to it with the dispatch: at most 32 KiB of JSON.
     #[schema(value_type = Option<Object>)]
     agent_config: Map<String, Value>,
-    /// Whether calls are recorded.
+    /// Whether calls are recorded, when the server has recordings set up.
     #[schema(value_type = Option<bool>, default = true)]
     recording: bool,
     /// What becomes of placeholders without a value: empty text, the placeholder itself, or a 400.

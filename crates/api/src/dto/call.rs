@@ -6,16 +6,19 @@ use chrono::{DateTime, Utc};
 use outdial_domain::placeholder::PlaceholderReport;
 use outdial_domain::ports::{CallFilter, Delivery, PageRequest};
 use outdial_domain::{
-    AccountId, AssistantId, Call, CallService, Cause, DeliveryId, E164, EndReason, Layer, Order,
-    Outcome, RoomName, Speaker, Status, TranscriptLine, TrunkId, WebhookState,
+    AccountId, AgentState, AssistantId, Call, CallService, Cause, DeliveryId, E164, EndReason,
+    Layer, Order, Outcome, RoomName, Speaker, Status, TranscriptLine, TranscriptStatus, TrunkId,
+    WebhookState,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Timestamp;
+use super::recording::RecordingData;
 use super::words::{
-    CallServiceWord, EndReasonWord, LayerWord, OutcomeWord, SpeakerWord, StatusWord,
+    AgentStateWord, CallServiceWord, EndReasonWord, LayerWord, OutcomeWord, SpeakerWord,
+    StatusWord, TranscriptStatusWord,
 };
 use crate::code::ErrorCode;
 use crate::error::{ApiError, Result};
@@ -216,12 +219,21 @@ pub(crate) struct CallData {
     ended_at: Option<Timestamp>,
     /// From the answer to the end; 0 when never answered or not yet ended.
     call_duration_minutes: f64,
+    /// The same as `recording.url`: where the recording is, when it is available.
+    recording_path: Option<String>,
+    recording: RecordingData,
+    /// Set when the call has ended: `partial` when lines may be missing.
+    #[schema(value_type = Option<TranscriptStatusWord>)]
+    transcript_status: Option<TranscriptStatus>,
     webhook: WebhookData,
 }
 
-impl From<Call> for CallData {
-    fn from(call: Call) -> Self {
+impl CallData {
+    /// A call whose recording can be had under `recording_path`, if it is available.
+    pub(crate) fn new(call: Call, recording_path: Option<String>) -> Self {
         let status = call.status();
+        let ended = status == Status::Ended;
+        let transcript_status = ended.then(|| call.transcript_status());
         let call_duration_minutes = call.talk_minutes();
         // The timeline's times, not the raw ones: they never run backwards.
         let timeline = call.timeline();
@@ -235,7 +247,7 @@ impl From<Call> for CallData {
             at(Status::InProgress),
             at(Status::Ended),
         );
-        let Call { order, termination, webhook, .. } = call;
+        let Call { order, termination, recording, webhook, .. } = call;
         let Order {
             room_name,
             assistant_id,
@@ -274,7 +286,10 @@ impl From<Call> for CallData {
             answered_at,
             ended_at,
             call_duration_minutes,
-            webhook: WebhookData::new(webhook, status == Status::Ended),
+            recording: RecordingData::new(recording, recording_path.clone()),
+            recording_path,
+            transcript_status,
+            webhook: WebhookData::new(webhook, ended),
         }
     }
 }
@@ -329,6 +344,13 @@ pub(crate) struct LineEvent {
     pub(crate) index: usize,
     #[serde(flatten)]
     pub(crate) line: LineData,
+}
+
+/// The data of an `agent_state` event.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AgentEvent {
+    #[schema(value_type = AgentStateWord)]
+    pub(crate) state: AgentState,
 }
 
 /// One attempt to deliver a webhook.

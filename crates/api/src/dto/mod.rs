@@ -4,6 +4,7 @@ mod assistant;
 mod call;
 mod key;
 mod outbound;
+mod recording;
 mod time;
 mod trunk;
 mod words;
@@ -19,10 +20,12 @@ pub(crate) use self::assistant::{
     AssistantCreated, AssistantData, ChangeAssistant, CreateAssistant, RotateSecret, SecretRotated,
 };
 pub(crate) use self::call::{
-    CallData, CallQuery, CauseData, DeliveryData, LineData, LineEvent, StatusEvent, TranscriptData,
+    AgentEvent, CallData, CallQuery, CauseData, DeliveryData, LineData, LineEvent, StatusEvent,
+    TranscriptData,
 };
 pub(crate) use self::key::{CreateKey, KeyCreated, KeyData};
 pub(crate) use self::outbound::{OutboundAccepted, OutboundData, PlaceCall};
+pub(crate) use self::recording::ErasureData;
 pub(crate) use self::time::Timestamp;
 pub(crate) use self::trunk::{ChangeTrunk, CreateTrunk, TrunkData};
 use crate::input::page::List;
@@ -112,6 +115,11 @@ impl Readiness {
 /// 200 with `data`.
 pub(crate) fn ok<T: Serialize>(message: &'static str, data: T) -> HttpResponse {
     HttpResponse::Ok().json(Success { success: true, message, data })
+}
+
+/// 202 with `data`: it goes on.
+pub(crate) fn accepted<T: Serialize>(message: &'static str, data: T) -> HttpResponse {
+    HttpResponse::Accepted().json(Success { success: true, message, data })
 }
 
 /// 201 with `data` that cannot be read again.

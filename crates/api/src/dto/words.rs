@@ -61,6 +61,36 @@ pub(crate) enum SpeakerWord {
     User,
 }
 
+/// What the agent does.
+#[derive(ToSchema)]
+#[schema(as = AgentState, rename_all = "snake_case")]
+pub(crate) enum AgentStateWord {
+    Initializing,
+    Idle,
+    Listening,
+    Thinking,
+    Speaking,
+}
+
+/// Where the recording of a call stands.
+#[derive(ToSchema)]
+#[schema(as = RecordingStatus, rename_all = "snake_case")]
+pub(crate) enum RecordingStatusWord {
+    None,
+    Pending,
+    Available,
+    Lost,
+    Expired,
+}
+
+/// Whether all that was said is in the transcript.
+#[derive(ToSchema)]
+#[schema(as = TranscriptStatus, rename_all = "snake_case")]
+pub(crate) enum TranscriptStatusWord {
+    Partial,
+    Complete,
+}
+
 /// A telephony provider.
 #[derive(ToSchema)]
 #[schema(as = CallService, rename_all = "snake_case")]

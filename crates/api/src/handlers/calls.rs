@@ -3,13 +3,15 @@
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
-use outdial_domain::RoomName;
+use outdial_domain::ports::Page;
+use outdial_domain::{Call, RoomName};
 
 use super::path_id;
 use crate::auth::Auth;
 use crate::code::ErrorCode;
 use crate::dto::{
-    CallData, CallQuery, DeliveryData, Listing, Success, TranscriptData, located, ok,
+    CallData, CallQuery, DeliveryData, ErasureData, Listing, Success, TranscriptData, accepted,
+    located, ok,
 };
 use crate::error::Result;
 use crate::input::page::List;
@@ -18,6 +20,12 @@ use crate::state::ApiState;
 
 pub(super) fn room(text: &str) -> Result<RoomName> {
     path_id(text, ErrorCode::CallNotFound, "Call")
+}
+
+/// The call as it is shown.
+pub(super) fn data(state: &ApiState, call: Call) -> CallData {
+    let recording_path = state.engine().recording_url(&call);
+    CallData::new(call, recording_path)
 }
 
 /// List calls
@@ -40,7 +48,9 @@ pub(crate) async fn list(
 ) -> Result<HttpResponse> {
     let query = Query::of(&request)?;
     let (filter, page) = CallQuery::read(query, auth.account().clone())?;
-    let page = state.engine().calls(&filter, &page).await?;
+    let Page { items, next } = state.engine().calls(&filter, &page).await?;
+    let items = items.into_iter().map(|call| data(&state, call)).collect();
+    let page = Page { items, next };
     Ok(ok("Calls fetched", Listing::<CallData>::page(List::Calls, page)))
 }
 
@@ -54,6 +64,7 @@ pub(crate) async fn list(
     responses(
         (status = 200, description = "The call.", body = Success<CallData>),
         (status = 404, description = "`call_not_found`."),
+        (status = 410, description = "`call_erased`."),
     ),
 )]
 pub(crate) async fn read(
@@ -62,7 +73,35 @@ pub(crate) async fn read(
     path: Path<String>,
 ) -> Result<HttpResponse> {
     let call = state.engine().call(auth.account(), &room(&path)?).await?;
-    Ok(ok("Call fetched", CallData::from(call)))
+    Ok(ok("Call fetched", data(&state, call)))
+}
+
+/// Erase a call
+///
+/// Deletes all there is of an ended call: its record, transcript, deliveries and recording. What stays
+/// says that there was a call, and holds nothing about a person. Cannot be undone.
+#[utoipa::path(
+    delete,
+    path = "/calls/{room_name}",
+    tag = "calls",
+    operation_id = "erase_call",
+    params(("room_name" = String, Path)),
+    responses(
+        (status = 200, description = "All is gone, now or before.", body = Success<ErasureData>),
+        (status = 202, description = "It is decided; something does not let go yet, and is tried until it does.", body = Success<ErasureData>),
+        (status = 404, description = "`call_not_found`."),
+        (status = 409, description = "`conflict`: the call has not ended yet."),
+    ),
+)]
+pub(crate) async fn erase(
+    state: Data<ApiState>,
+    auth: Auth,
+    path: Path<String>,
+) -> Result<HttpResponse> {
+    let room = room(&path)?;
+    let erased = state.engine().erase(auth.account(), &room).await?;
+    let data = ErasureData::new(room, erased);
+    Ok(if erased { ok("Call erased", data) } else { accepted("Call is being erased", data) })
 }
 
 /// Hang up
@@ -78,6 +117,7 @@ pub(crate) async fn read(
     responses(
         (status = 200, description = "The call as it is now.", body = Success<CallData>),
         (status = 404, description = "`call_not_found`."),
+        (status = 410, description = "`call_erased`."),
     ),
 )]
 pub(crate) async fn hang_up(
@@ -86,7 +126,7 @@ pub(crate) async fn hang_up(
     path: Path<String>,
 ) -> Result<HttpResponse> {
     let call = state.engine().hang_up(auth.account(), &room(&path)?).await?;
-    Ok(ok("Call is ended", CallData::from(call)))
+    Ok(ok("Call is ended", data(&state, call)))
 }
 
 /// Read the transcript
@@ -101,6 +141,7 @@ pub(crate) async fn hang_up(
     responses(
         (status = 200, description = "The lines in their order.", body = Success<TranscriptData>),
         (status = 404, description = "`call_not_found`."),
+        (status = 410, description = "`call_erased`."),
     ),
 )]
 pub(crate) async fn transcript(
@@ -125,6 +166,7 @@ pub(crate) async fn transcript(
     responses(
         (status = 200, description = "The attempts.", body = Success<Listing<DeliveryData>>),
         (status = 404, description = "`call_not_found`."),
+        (status = 410, description = "`call_erased`."),
     ),
 )]
 pub(crate) async fn deliveries(
@@ -150,6 +192,7 @@ pub(crate) async fn deliveries(
             ("Location" = String, description = "Where the attempts can be read.")
         )),
         (status = 404, description = "`call_not_found`."),
+        (status = 410, description = "`call_erased`."),
         (status = 409, description = "`conflict`: the call has not ended yet, or has no webhook URL."),
     ),
 )]
@@ -161,5 +204,5 @@ pub(crate) async fn replay(
     let room = room(&path)?;
     let call = state.engine().replay_webhook(auth.account(), &room).await?;
     let location = state.location(format_args!("/calls/{room}/deliveries"));
-    Ok(located(StatusCode::ACCEPTED, location, "Webhook is sent again", CallData::from(call)))
+    Ok(located(StatusCode::ACCEPTED, location, "Webhook is sent again", data(&state, call)))
 }

@@ -1,7 +1,6 @@
 //! `/calls/{room_name}/events`: a call as server-sent events.
 
 use std::convert::Infallible;
-use std::time::Duration;
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
 use actix_web::web::{Bytes, Data, Path};
@@ -11,10 +10,10 @@ use outdial_engine::{CallWatch, WatchEvent, WatchPosition};
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::calls::room;
+use super::calls::{data, room};
 use crate::auth::Auth;
 use crate::code::ErrorCode;
-use crate::dto::{CallData, LineData, LineEvent, StatusEvent, Timestamp};
+use crate::dto::{AgentEvent, LineData, LineEvent, StatusEvent, Timestamp};
 use crate::error::{ApiError, Result};
 use crate::state::ApiState;
 
@@ -23,8 +22,9 @@ type Events = Vec<(WatchPosition, WatchEvent)>;
 /// Follow a call
 ///
 /// Server-sent events: `status` for every status the call comes into, `transcript` for every line
-/// that is spoken, from the beginning of the call or from `Last-Event-ID` on. The stream ends behind
-/// the status `ended`; resuming behind that gives 204.
+/// that is spoken, from the beginning of the call or from `Last-Event-ID` on; `agent_state` for what
+/// the agent does now, which is not told afterwards. The stream ends behind the status `ended`;
+/// resuming behind that gives 204.
 #[utoipa::path(
     get,
     path = "/calls/{room_name}/events",
@@ -35,9 +35,10 @@ type Events = Vec<(WatchPosition, WatchEvent)>;
         ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event seen.")
     ),
     responses(
-        (status = 200, description = "The events. Their data are `StatusEvent` and `LineEvent`.", body = String, content_type = "text/event-stream", example = "event: status\nid: 1.0\ndata: {\"status\":\"queued\",\"at\":\"2024-01-15T10:00:00.000Z\",\"call\":{}}\n\nevent: transcript\nid: 5.1\ndata: {\"index\":0,\"speaker\":\"agent\",\"text\":\"Hello John, how can I help you today?\",\"timestamp\":\"2024-01-15T10:00:01.000Z\"}\n\n"),
+        (status = 200, description = "The events. Their data are `StatusEvent`, `LineEvent` and `AgentEvent`.", body = String, content_type = "text/event-stream", example = "event: status\nid: 1.0\ndata: {\"status\":\"queued\",\"at\":\"2024-01-15T10:00:00.000Z\",\"call\":{}}\n\nevent: transcript\nid: 5.1\ndata: {\"index\":0,\"speaker\":\"agent\",\"text\":\"Hello John, how can I help you today?\",\"timestamp\":\"2024-01-15T10:00:01.000Z\"}\n\nevent: agent_state\nid: 5.1\ndata: {\"state\":\"listening\"}\n\n"),
         (status = 204, description = "The call has ended and everything was seen."),
         (status = 404, description = "`call_not_found`."),
+        (status = 410, description = "`call_erased`."),
     ),
 )]
 pub(crate) async fn follow(
@@ -56,7 +57,7 @@ pub(crate) async fn follow(
         Some(Err(error)) => return Err(error.into()),
         None => Events::new(),
     };
-    let events = stream(watch, first, state.options().keep_alive);
+    let events = stream(state.get_ref().clone(), watch, first);
     Ok(HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "text/event-stream"))
         .insert_header((CACHE_CONTROL, "no-store"))
@@ -81,18 +82,18 @@ fn last_event(headers: &HeaderMap) -> Result<WatchPosition> {
 }
 
 fn stream(
+    state: ApiState,
     watch: CallWatch,
     first: Events,
-    keep_alive: Duration,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    stream::unfold((watch, first), move |(mut watch, first)| async move {
+    stream::unfold((state, watch, first), |(state, mut watch, first)| async move {
         if !first.is_empty() {
-            return Some((Ok(render(first)), (watch, Events::new())));
+            return Some((Ok(render(&state, first)), (state, watch, Events::new())));
         }
         // Waiting can be given up and begun anew without losing anything.
-        let chunk = match timeout(keep_alive, watch.next()).await {
+        let chunk = match timeout(state.options().keep_alive, watch.next()).await {
             Err(_) => Bytes::from_static(b": keep-alive\n\n"),
-            Ok(Ok(Some(events))) => render(events),
+            Ok(Ok(Some(events))) => render(&state, events),
             Ok(Ok(None)) => return None,
             Ok(Err(error)) => {
                 // The client resumes where it was.
@@ -100,22 +101,21 @@ fn stream(
                 return None;
             }
         };
-        Some((Ok(chunk), (watch, Events::new())))
+        Some((Ok(chunk), (state, watch, Events::new())))
     })
 }
 
-fn render(events: Events) -> Bytes {
+fn render(state: &ApiState, events: Events) -> Bytes {
     let mut text = Vec::new();
     for (position, event) in events {
         match event {
             WatchEvent::Status { status, at, call } => {
-                let call = CallData::from(*call);
-                write(
-                    &mut text,
-                    "status",
-                    position,
-                    &StatusEvent { status, at: Timestamp(at), call },
-                );
+                let call = data(state, *call);
+                let data = StatusEvent { status, at: Timestamp(at), call };
+                write(&mut text, "status", position, &data);
+            }
+            WatchEvent::Agent { state } => {
+                write(&mut text, "agent_state", position, &AgentEvent { state });
             }
             WatchEvent::Line { index, line } => {
                 let line = LineData::from(line);

@@ -6,6 +6,7 @@ pub(crate) mod events;
 pub(crate) mod keys;
 pub(crate) mod livekit;
 pub(crate) mod outbound;
+pub(crate) mod recording;
 pub(crate) mod server;
 pub(crate) mod trunks;
 

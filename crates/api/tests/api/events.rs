@@ -2,7 +2,7 @@
 
 use actix_web::body::MessageBody;
 use actix_web::test::TestRequest;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::rig::{NEVER_ENDS, Rig, TALKS, snapshot, stream};
 
@@ -34,6 +34,11 @@ fn outline(events: &[Event]) -> Vec<String> {
     events.iter().map(what).collect()
 }
 
+/// What is told once, and what is on record.
+fn split(events: Vec<Event>) -> (Vec<Event>, Vec<Event>) {
+    events.into_iter().partition(|event| event.name == "agent_state")
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stream_tells_everything_and_ends_with_the_call() {
     let rig = Rig::new().await;
@@ -44,6 +49,7 @@ async fn a_stream_tells_everything_and_ends_with_the_call() {
     assert_eq!(answer.header("content-type"), "text/event-stream");
     assert_eq!(answer.header("cache-control"), "no-store");
     let all = events(std::str::from_utf8(&answer.body).unwrap());
+    let (fleeting, all) = split(all);
     let told = outline(&all);
     assert_eq!(told[..5], ["queued", "starting", "dialing", "ringing", "in_progress"]);
     assert_eq!(told[5], "0 \"agent\"");
@@ -52,6 +58,10 @@ async fn a_stream_tells_everything_and_ends_with_the_call() {
     snapshot!("event_transcript", all[5].data.clone());
     let status: Vec<_> = all[0].data.as_object().unwrap().keys().cloned().collect();
     assert_eq!(status, ["at", "call", "status"]);
+
+    // What the agent does is told with the place that was reached before, to whoever listens now.
+    assert_eq!(fleeting[0].data, json!({"state": "speaking"}));
+    assert!(fleeting.iter().all(|event| all.iter().any(|lasting| lasting.id == event.id)));
 
     // Every id is a place at which the rest can be had.
     for (seen, event) in all.iter().enumerate() {

@@ -24,6 +24,8 @@ use outdial_testkit::clock::VirtualClock;
 use outdial_testkit::memory::MemoryStore;
 use serde_json::{Value, json};
 
+use crate::tape::{Tape, Watcher};
+
 /// Good for `+15550100…` numbers whose last digits choose the sandbox's scenario.
 pub(crate) const TALKS: &str = "+15550200000";
 pub(crate) const NEVER_ENDS: &str = "+15550200903";
@@ -33,6 +35,7 @@ pub(crate) struct Rig {
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) sender: Arc<Sender>,
     pub(crate) scripted: Arc<Scripted>,
+    pub(crate) tape: Arc<Tape>,
     pub(crate) state: ApiState,
     /// A key of the account `acme`.
     pub(crate) key: String,
@@ -52,8 +55,11 @@ impl Rig {
         let sandbox = Arc::new(Sandbox::new(SandboxConfig::default(), clock.clone()));
         let sender = Arc::new(Sender::default());
         let scripted = Arc::new(Scripted::default());
+        let tape = Arc::new(Tape::new());
         let mut parts = Parts::new(store.clone(), sender.clone(), Vault::new([9; 32]))
             .backend(Route::Sandbox, sandbox.clone(), sandbox)
+            .observed(Route::Sandbox, Arc::new(Watcher))
+            .recordings(tape.clone())
             .backend(Route::Twilio, scripted.clone(), scripted.clone());
         parts.backends.insert(Route::Exotel, Err("exotel.bind is not set".into()));
         parts.clock = clock;
@@ -61,7 +67,7 @@ impl Rig {
         let key = new_key(&engine, "acme", false).await;
         let admin = new_key(&engine, "operator", true).await;
         let state = ApiState::new(engine.clone(), options);
-        Self { engine, store, sender, scripted, state, key, admin }
+        Self { engine, store, sender, scripted, tape, state, key, admin }
     }
 
     /// Sends a request as it is.
@@ -234,7 +240,7 @@ pub(crate) struct Sender {
 
 #[async_trait]
 impl WebhookSender for Sender {
-    fn end_of_call(&self, call: &Call, _: &[TranscriptLine]) -> Vec<u8> {
+    fn end_of_call(&self, call: &Call, _: &[TranscriptLine], _: Option<&str>) -> Vec<u8> {
         call.room_name().as_str().into()
     }
 

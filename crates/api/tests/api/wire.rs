@@ -9,11 +9,16 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::rig::{Rig, serve};
+use crate::tape::{BYTES, audio};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Sends bytes and reads the one answer until the server closes the connection.
 async fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
+    String::from_utf8(exchange_bytes(address, bytes).await).unwrap()
+}
+
+async fn exchange_bytes(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.unwrap();
     // The server may answer and close before it has read everything.
     let _ = stream.write_all(bytes).await;
@@ -25,7 +30,7 @@ async fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
             Ok(length) => answer.extend_from_slice(&piece[..length]),
         }
     }
-    String::from_utf8(answer).unwrap()
+    answer
 }
 
 fn code(answer: &str) -> (&str, Value) {
@@ -80,6 +85,43 @@ async fn head_is_get_without_a_body() {
     let answer = exchange(address, request).await;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200") && body.is_empty(), "{answer}");
+    server.stop(false).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn recordings_on_the_wire() {
+    let rig = Rig::new().await;
+    let room = rig.place(crate::rig::TALKS).await;
+    rig.until(&room, "/recording/status", "available").await;
+    tokio::time::resume();
+    let (address, server) = serve(&rig);
+    let ask = async |method: &str, more: &str| {
+        let request = format!(
+            "{method} /calls/{room}/recording HTTP/1.1\r\nhost: x\r\nx-api-key: {}\r\n\
+             connection: close\r\n{more}\r\n",
+            rig.key
+        );
+        let answer = exchange_bytes(address, request.as_bytes()).await;
+        let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+        let head = String::from_utf8(answer[..end + 2].to_vec()).unwrap();
+        (head, answer[end + 4..].to_vec())
+    };
+    let (head, body) = ask("GET", "").await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert!(head.contains(&format!("content-length: {BYTES}\r\n")), "{head}");
+    assert!(!head.contains("transfer-encoding"), "{head}");
+    assert_eq!(body, audio());
+    let (head, body) = ask("GET", "range: bytes=70000-70009\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 206"), "{head}");
+    assert!(head.contains("content-length: 10\r\n"), "{head}");
+    assert_eq!(body, audio()[70_000..70_010]);
+    let (head, body) = ask("HEAD", "").await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert!(head.contains(&format!("content-length: {BYTES}\r\n")), "{head}");
+    assert!(body.is_empty());
+    let (head, body) = ask("GET", "if-none-match: *\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 304"), "{head}");
+    assert!(body.is_empty());
     server.stop(false).await;
 }
 

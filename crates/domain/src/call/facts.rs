@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::outcome::{HangUpReason, LegEnd};
-use crate::TranscriptLine;
+use crate::{TranscriptLine, TranscriptStatus};
 
 /// A participant of a room. Debug output leaves out the identity: it holds the phone number.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -23,10 +23,47 @@ impl fmt::Debug for Participant {
     }
 }
 
+/// What the agent is doing, as it says itself: the participant attribute `lk.agent.state`.
+/// Source: livekit-agents 1.8, `voice/agent_session.py`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentState {
+    /// It starts.
+    Initializing,
+    /// It does nothing.
+    Idle,
+    /// It listens.
+    Listening,
+    /// It prepares an answer.
+    Thinking,
+    /// It speaks.
+    Speaking,
+}
+
+impl AgentState {
+    /// The word of LiveKit, and of the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Initializing => "initializing",
+            Self::Idle => "idle",
+            Self::Listening => "listening",
+            Self::Thinking => "thinking",
+            Self::Speaking => "speaking",
+        }
+    }
+
+    /// Reads the attribute; `None` for a word that is not known.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Initializing, Self::Idle, Self::Listening, Self::Thinking, Self::Speaking]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+    }
+}
+
 /// One thing that a source (the provider's leg, LiveKit's webhooks, a look at the room, an
 /// observer) tells about a call.
 ///
-/// Hints may come late, twice, in any order, or not at all. All but [`Hint::Line`] merge into
+/// Hints may come late, twice, in any order, or not at all. All but [`Hint::Line`] and [`Hint::AgentState`] merge into
 /// [`Facts`] so that order and repetition do not matter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hint {
@@ -64,8 +101,20 @@ pub enum Hint {
         /// When.
         at: DateTime<Utc>,
     },
+    /// The agent says what it does. For those who watch; no fact.
+    AgentState {
+        /// When.
+        at: DateTime<Utc>,
+        /// What.
+        state: AgentState,
+    },
     /// A final line of the transcript.
     Line(TranscriptLine),
+    /// No further line will come.
+    TranscriptEnded {
+        /// Whether all that was said was heard.
+        status: TranscriptStatus,
+    },
 }
 
 /// What is known of a call's course. Every field only ever grows more certain: times move to the
@@ -91,6 +140,9 @@ pub struct Facts {
     pub agent_left_at: Option<DateTime<Utc>>,
     /// When and why this server decided to end the call.
     pub hang_up: Option<HangUp>,
+    /// Set when no further line of the transcript will come.
+    #[serde(default)]
+    pub transcript: Option<TranscriptStatus>,
 }
 
 /// The decision of this server to end a call.
@@ -124,7 +176,8 @@ impl Facts {
                 }
                 newer
             }
-            Hint::Line(_) => false,
+            Hint::TranscriptEnded { status } => earliest(&mut self.transcript, status),
+            Hint::AgentState { .. } | Hint::Line(_) => false,
         }
     }
 
@@ -145,6 +198,7 @@ impl Facts {
             agent_joined_at,
             agent_left_at,
             hang_up,
+            transcript,
         } = other;
         take(&mut self.participant, participant.as_ref());
         take(&mut self.dialed_at, dialed_at.as_ref());
@@ -154,6 +208,7 @@ impl Facts {
         take(&mut self.leg_end, leg_end.as_ref());
         take(&mut self.agent_joined_at, agent_joined_at.as_ref());
         take(&mut self.hang_up, hang_up.as_ref());
+        take(&mut self.transcript, transcript.as_ref());
         self.agent_left_at = self.agent_left_at.max(*agent_left_at);
     }
 

@@ -15,13 +15,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::Url;
 
-pub use self::facts::{Facts, HangUp, Hint, Participant};
+pub use self::facts::{AgentState, Facts, HangUp, Hint, Participant};
 pub use self::outcome::{
     Cause, EndReason, HangUpReason, Layer, LegEnd, Outcome, SipStatus, Termination,
 };
 use crate::placeholder::PlaceholderReport;
 use crate::{
-    AccountId, AssistantId, CallService, E164, NodeId, RoomName, Route, TrunkId, WebhookSecret,
+    AccountId, AssistantId, CallService, E164, NodeId, RecordingState, RoomName, Route,
+    TranscriptStatus, TrunkId, WebhookSecret,
 };
 
 /// Where a call stands. The order is that of a call's life.
@@ -163,8 +164,14 @@ pub struct Call {
     pub ended_at: Option<DateTime<Utc>>,
     /// The room has been deleted.
     pub room_deleted: bool,
+    /// The recording.
+    #[serde(default)]
+    pub recording: RecordingState,
     /// The end-of-call webhook.
     pub webhook: WebhookState,
+    /// When it was asked to erase the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erase_requested_at: Option<DateTime<Utc>>,
     /// Counts saves: a save succeeds only on the version that was read.
     pub version: u64,
     /// The node that works on it.
@@ -183,6 +190,11 @@ impl Call {
             Some(_) => WebhookState::Pending { attempts: 0, next_at: order.created_at },
             None => WebhookState::None,
         };
+        let recording = if order.recording {
+            RecordingState::Pending { attempts: 0, next_at: order.created_at, reason: None }
+        } else {
+            RecordingState::None
+        };
         Self {
             due_at: Some(order.created_at),
             order: Arc::new(order),
@@ -192,7 +204,9 @@ impl Call {
             termination: None,
             ended_at: None,
             room_deleted: false,
+            recording,
             webhook,
+            erase_requested_at: None,
             version: 0,
             owner: None,
             unknown: Map::new(),
@@ -259,6 +273,15 @@ impl Call {
         self.termination.is_none() && self.facts.decide_hang_up(at, reason)
     }
 
+    /// Asks to erase an ended call; `true` when this is the first time.
+    pub fn request_erasure(&mut self, at: DateTime<Utc>) -> bool {
+        let first = self.termination.is_some() && self.erase_requested_at.is_none();
+        if first {
+            self.erase_requested_at = Some(at);
+        }
+        first
+    }
+
     /// Closes the call: turns what is known into its end. Without a known end of the leg the call
     /// counts as [`LegEnd::Gone`]. Does nothing on a closed call.
     pub fn close(&mut self, now: DateTime<Utc>) {
@@ -276,6 +299,18 @@ impl Call {
         self.termination = Some(Termination::derive(&end, answered, reason));
         self.ended_at = Some(ended_at);
         self.ended_at = self.time_of(Status::Ended);
+        if !answered {
+            // Nobody was on the line.
+            self.recording = RecordingState::None;
+        }
+    }
+
+    /// Whether all that was said is in the transcript. A call that was never answered has none.
+    pub fn transcript_status(&self) -> TranscriptStatus {
+        match self.facts.answered_at {
+            Some(_) => self.facts.transcript.unwrap_or(TranscriptStatus::Partial),
+            None => TranscriptStatus::Complete,
+        }
     }
 
     /// Minutes from the answer to the end, to four decimals (6 ms); 0 when never answered or not yet

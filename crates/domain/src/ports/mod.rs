@@ -4,10 +4,16 @@
 //! atomicity, idempotence and error kinds; `outdial-testkit` holds a conformance suite for each,
 //! to be run against every implementation, also one of your own.
 
+mod observer;
+mod recordings;
 mod rooms;
 mod store;
 mod webhook;
 
+pub use self::observer::{
+    AudioCodec, AudioPacket, AudioSink, Observation, ObserveRequest, Observer,
+};
+pub use self::recordings::{KeepFile, KeepRequest, Keeper, RecordingSource, Recordings};
 pub use self::rooms::{
     DialRequest, Dialed, DispatchRequest, HintSink, LegLook, Provider, RoomHints, RoomLook, Rooms,
     TrunkAccess, TrunkFault,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Account, AccountId, ApiKey, ApiKeyId, Assistant, AssistantId, Call, DeliveryId, E164, NodeId,
-    Outcome, Result, RoomName, Status, TranscriptLine, Trunk, TrunkId,
+    Outcome, Result, RoomName, Status, Tombstone, TranscriptLine, Trunk, TrunkId,
 };
 
 /// A place in a list that is ordered by creation time, newest first, then by id, descending.
@@ -141,6 +141,17 @@ pub trait Calls: Send + Sync {
     /// [`Busy`](crate::ErrorKind::Busy) when the save would make the call occupy its trunk beyond
     /// `max_concurrent_calls`; a call that occupies it already can always be saved.
     async fn save(&self, call: &mut Call) -> Result<()>;
+
+    /// Erases a call if the stored version is still `call.version`: the record, its transcript, its
+    /// deliveries and the idempotency key that made it go, and `tombstone` is put in their place, all
+    /// in one step.
+    ///
+    /// Errors: [`Conflict`](crate::ErrorKind::Conflict) when the version is another, or the call is
+    /// gone; nothing was erased then.
+    async fn erase(&self, call: &Call, tombstone: &Tombstone) -> Result<()>;
+
+    /// The tombstone of an erased call, by [`Tombstone::id_of`] its room.
+    async fn tombstone(&self, id: &str) -> Result<Option<Tombstone>>;
 
     /// Claims up to `limit` calls for `node`: first those that are due (`due_at <= now`) and have no
     /// owner, the longest due first, then those whose owner, another node, has a heartbeat that ran

@@ -45,7 +45,13 @@ impl WebhookReply {
 pub trait WebhookSender: Send + Sync {
     /// The body of the end-of-call webhook: the same for the same call and lines, so that every
     /// attempt sends the same.
-    fn end_of_call(&self, call: &Call, lines: &[TranscriptLine]) -> Vec<u8>;
+    /// `recording_path` is the URL of the recording, if it is available.
+    fn end_of_call(
+        &self,
+        call: &Call,
+        lines: &[TranscriptLine],
+        recording_path: Option<&str>,
+    ) -> Vec<u8>;
 
     /// A fresh secret, in the form in which receivers are given it.
     fn new_secret(&self) -> Secret;

@@ -4,6 +4,8 @@
 mod ends;
 mod hints;
 mod place;
+mod recording;
 mod recovery;
 mod rig;
+mod tape;
 mod webhooks;

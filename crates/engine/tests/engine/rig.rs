@@ -22,12 +22,16 @@ use outdial_testkit::memory::MemoryStore;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use crate::tape::{Tape, Watcher};
+
 pub(crate) struct Rig {
     pub(crate) engine: Engine,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<VirtualClock>,
     pub(crate) sandbox: Sandbox,
     pub(crate) script: Arc<Script>,
+    pub(crate) tape: Arc<Tape>,
+    pub(crate) watcher: Arc<Watcher>,
     pub(crate) sender: Arc<Sender>,
     pub(crate) account: AccountId,
 }
@@ -48,16 +52,19 @@ impl Rig {
         let sandbox = Sandbox::new(SandboxConfig::default(), clock.clone());
         let sender = Arc::new(Sender::default());
         let script = Arc::new(Script::default());
+        let (tape, watcher) = (Arc::new(Tape::default()), Arc::new(Watcher::default()));
         let mut parts = Parts::new(store.clone(), sender.clone(), Vault::new([9; 32]))
             .backend(Route::Sandbox, Arc::new(sandbox.clone()), Arc::new(sandbox.clone()))
-            .backend(Route::Twilio, script.clone(), script.clone());
+            .backend(Route::Twilio, script.clone(), script.clone())
+            .observed(Route::Twilio, watcher.clone())
+            .recordings(tape.clone());
         parts.backends.insert(Route::Exotel, Err("set exotel up first".into()));
         parts.node = node;
         parts.policy = policy;
         parts.clock = clock.clone();
         let engine = Engine::start(parts).await.unwrap();
         let account = store.account_named("acme", clock.now()).await.unwrap().account_id;
-        Self { engine, store, clock, sandbox, script, sender, account }
+        Self { engine, store, clock, sandbox, script, tape, watcher, sender, account }
     }
 
     pub(crate) async fn assistant(&self) -> Assistant {
@@ -165,10 +172,16 @@ impl Sender {
 
 #[async_trait]
 impl WebhookSender for Sender {
-    fn end_of_call(&self, call: &Call, lines: &[TranscriptLine]) -> Vec<u8> {
+    fn end_of_call(
+        &self,
+        call: &Call,
+        lines: &[TranscriptLine],
+        recording_path: Option<&str>,
+    ) -> Vec<u8> {
         let outcome = call.termination.as_ref().unwrap().outcome.as_str();
         serde_json::to_vec(&json!({
             "room_name": call.room_name(), "outcome": outcome, "lines": lines.len(),
+            "recording_path": recording_path,
         }))
         .unwrap()
     }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outdial_domain::ports::{DialRequest, HintSink};
-use outdial_domain::{Hint, LegEnd, RoomName, Speaker, TranscriptLine};
+use outdial_domain::{
+    AgentState, Hint, LegEnd, RoomName, Speaker, TranscriptLine, TranscriptStatus,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -142,29 +144,56 @@ impl LegTask {
     /// Speaks a line, tells it when it is complete, and takes breath.
     async fn say(&mut self, speaker: Speaker, text: &str) {
         let time = speech::speaking_time(text);
-        let line = self.begin(speaker, text, time);
+        let line = self.begin(speaker, text, time).await;
         self.world.pass(time).await;
+        self.let_hear();
         self.hints.send(Hint::Line(line)).await;
         // Not before: a leg that ends while the line cannot be sent still tells it at the end.
         self.speaking = None;
+        self.agent_is(match speaker {
+            Speaker::Agent => AgentState::Listening,
+            Speaker::User => AgentState::Thinking,
+        })
+        .await;
         self.world.pass(BREATH).await;
     }
 
     /// The agent begins a line, the callee hangs up in the middle of it.
     async fn hang_up_during(&mut self, text: &str) -> LegEnd {
         let time = speech::speaking_time(text);
-        self.begin(Speaker::Agent, text, time);
+        self.begin(Speaker::Agent, text, time).await;
         self.world.pass(time / 2).await;
+        self.let_hear();
         if let Some(speaking) = &mut self.speaking {
             speaking.cut(0.5);
         }
         LegEnd::CalleeHangup
     }
 
-    fn begin(&mut self, speaker: Speaker, text: &str, time: Duration) -> TranscriptLine {
+    async fn begin(&mut self, speaker: Speaker, text: &str, time: Duration) -> TranscriptLine {
+        if speaker == Speaker::Agent {
+            self.agent_is(AgentState::Speaking).await;
+        }
         let line = TranscriptLine { speaker, text: text.to_owned(), timestamp: self.world.now() };
         self.speaking = Some(Utterance::new(line.clone(), self.world.scaled(time)));
         line
+    }
+
+    /// Lets observers hear the line that is being spoken, up to now; once.
+    fn let_hear(&mut self) {
+        if let Some(speaking) = &mut self.speaking
+            && speaking.hear()
+        {
+            self.world.observers.hear(&self.room, speaking);
+        }
+    }
+
+    /// Tells what the agent does. A state that lasts no time is left out.
+    async fn agent_is(&self, state: AgentState) {
+        if !self.world.scaled(BREATH).is_zero() {
+            let at = self.world.now();
+            self.hints.send(Hint::AgentState { at, state }).await;
+        }
     }
 
     /// Lets looks see a hint, and sends it.
@@ -176,6 +205,9 @@ impl LegTask {
     /// Takes the leg out of its room and tells the end.
     async fn finish(mut self, end: LegEnd) {
         let at = self.world.now();
+        // While the leg is in its room nobody else takes the observers away.
+        self.let_hear();
+        self.world.observers.close(&self.room);
         // Who takes the leg out decides how it ended: a removal may have come first.
         let end = match self.world.end_leg(&self.room, self.id) {
             true => end,
@@ -184,6 +216,7 @@ impl LegTask {
         if let Some(line) = self.speaking.take().and_then(Utterance::so_far) {
             self.hints.send(Hint::Line(line)).await;
         }
+        self.hints.send(Hint::TranscriptEnded { status: TranscriptStatus::Complete }).await;
         tracing::debug!(room = ?self.room, ?end, "a simulated leg ended");
         self.hints.send(Hint::Ended { at, end }).await;
     }

@@ -1,11 +1,14 @@
 #![doc = include_str!("../README.md")]
 
 mod leg;
+mod observers;
 mod ports;
+mod recorder;
 mod scenario;
 mod speech;
 #[cfg(test)]
 mod tests;
+mod voice;
 mod world;
 
 use std::sync::Arc;
@@ -42,7 +45,8 @@ impl Default for SandboxConfig {
 }
 
 /// A simulated telephony service together with the rooms, agents and callees it needs: implements
-/// both [`Rooms`](outdial_domain::ports::Rooms) and [`Provider`](outdial_domain::ports::Provider).
+/// [`Rooms`](outdial_domain::ports::Rooms), [`Provider`](outdial_domain::ports::Provider) and
+/// [`Observer`](outdial_domain::ports::Observer).
 ///
 /// Clones share one world, which lives in memory only: after a restart no room and no leg is left.
 /// A leg is one task. It ends with the call, with the room, when nobody listens to its hints any

@@ -1,13 +1,15 @@
-//! The sandbox as rooms and as a provider.
+//! The sandbox as rooms, as a provider and as an observer.
 
 use async_trait::async_trait;
 use outdial_domain::ports::{
-    DialRequest, Dialed, DispatchRequest, HintSink, LegLook, Provider, RoomLook, Rooms, TrunkFault,
+    DialRequest, Dialed, DispatchRequest, HintSink, LegLook, Observation, ObserveRequest, Observer,
+    Provider, RoomLook, Rooms, TrunkFault,
 };
 use outdial_domain::{Hint, Participant, Result, RoomName, Trunk, random_text};
 
 use crate::Sandbox;
 use crate::leg::LegTask;
+use crate::observers::Observers;
 use crate::scenario::Scenario;
 
 #[async_trait]
@@ -79,5 +81,14 @@ impl Provider for Sandbox {
     /// Nothing is needed of a trunk.
     fn check_trunk(&self, _trunk: &Trunk) -> Result<(), TrunkFault> {
         Ok(())
+    }
+}
+
+impl Observer for Sandbox {
+    /// Takes the audio, from now on. The hints need no observer: all of them come from the dial, so
+    /// the request's own sink gets none. The sink of the audio is dropped as soon as the leg has
+    /// ended, the room is deleted without a leg in it, or another observation of the room begins.
+    fn observe(&self, request: ObserveRequest) -> Observation {
+        Observers::observe(&self.world, request)
     }
 }

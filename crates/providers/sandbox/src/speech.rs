@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use outdial_domain::TranscriptLine;
+use outdial_domain::{Speaker, TranscriptLine};
 use tokio::time::Instant;
 
 pub(crate) const USER_ASKS: &str = "Yes, hello. What is the status of my order?";
@@ -62,11 +62,35 @@ pub(crate) struct Utterance {
     line: TranscriptLine,
     began: Instant,
     lasts: Duration,
+    /// Whether observers have heard it; they hear it once.
+    heard: bool,
 }
 
 impl Utterance {
     pub(crate) fn new(line: TranscriptLine, lasts: Duration) -> Self {
-        Self { line, began: Instant::now(), lasts }
+        Self { line, began: Instant::now(), lasts, heard: false }
+    }
+
+    pub(crate) fn speaker(&self) -> Speaker {
+        self.line.speaker
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.line.text
+    }
+
+    pub(crate) fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// For how long it has been spoken until now.
+    pub(crate) fn spoken(&self) -> Duration {
+        self.began.elapsed().min(self.lasts)
+    }
+
+    /// `true` when it is asked for the first time.
+    pub(crate) fn hear(&mut self) -> bool {
+        !std::mem::replace(&mut self.heard, true)
     }
 
     /// Ends the line after a share of it, whatever the time says.
@@ -78,7 +102,7 @@ impl Utterance {
 
     /// What has been said until now; `None` when that is nothing.
     pub(crate) fn so_far(mut self) -> Option<TranscriptLine> {
-        let spoken = self.began.elapsed();
+        let spoken = self.spoken();
         if spoken < self.lasts {
             self.cut(spoken.as_secs_f64() / self.lasts.as_secs_f64());
         }

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::SandboxConfig;
+use crate::observers::Observers;
 use crate::scenario::Scenario;
 
 /// Longer than any call; short enough to be added to the time.
@@ -26,6 +27,7 @@ pub(crate) struct World {
     clock: Arc<dyn Clock>,
     rooms: Mutex<HashMap<RoomName, Room>>,
     next_leg: AtomicU64,
+    pub(crate) observers: Observers,
     /// Cancelled when the world ends.
     pub(crate) stop: CancellationToken,
 }
@@ -101,6 +103,7 @@ impl World {
             clock,
             rooms: Mutex::default(),
             next_leg: AtomicU64::new(0),
+            observers: Observers::default(),
             stop: CancellationToken::new(),
         }
     }
@@ -149,6 +152,7 @@ impl World {
     pub(crate) fn stop(&self) {
         self.stop.cancel();
         self.lock().clear();
+        self.observers.clear();
     }
 
     pub(crate) fn create(&self, name: &RoomName) {
@@ -198,8 +202,10 @@ impl World {
 
     pub(crate) fn delete(&self, name: &RoomName) {
         let room = self.lock().remove(name);
-        if let Some(leg) = room.and_then(|room| room.leg) {
-            leg.removed.cancel();
+        match room.and_then(|room| room.leg) {
+            // It lets observers hear its last words before it goes.
+            Some(leg) => leg.removed.cancel(),
+            None => self.observers.close(name),
         }
     }
 

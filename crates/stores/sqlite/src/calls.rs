@@ -5,10 +5,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use outdial_domain::ports::{CallFilter, Calls, IdempotencyKey, Inserted, Page, PageRequest};
-use outdial_domain::{AccountId, Call, ErrorKind, NodeId, Result, RoomName, TrunkId};
+use outdial_domain::{AccountId, Call, ErrorKind, NodeId, Result, RoomName, Tombstone, TrunkId};
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 use crate::codec::{decode, encode, nanos, time};
+use crate::erasure::{self, Erasure};
 use crate::fault::{Fault, Outcome};
 use crate::{SqliteStore, listing, ownership};
 
@@ -127,6 +128,17 @@ impl Calls for SqliteStore {
         let write = move |connection: &Connection| save(connection, &row);
         call.version = self.run_write(operation, write).await?;
         Ok(())
+    }
+
+    async fn erase(&self, call: &Call, tombstone: &Tombstone) -> Result<()> {
+        let operation = "sqlite.erase_call";
+        let erasure = Erasure::new(call, tombstone).map_err(|fault| fault.at(operation))?;
+        let write = move |connection: &Connection| erasure::erase(connection, &erasure);
+        self.run_write(operation, write).await
+    }
+
+    async fn tombstone(&self, id: &str) -> Result<Option<Tombstone>> {
+        self.run_read("sqlite.tombstone", |connection| erasure::tombstone(connection, id))
     }
 
     async fn claim_due(&self, node: &NodeId, now: DateTime<Utc>, limit: u32) -> Result<Vec<Call>> {

@@ -3,6 +3,7 @@
 mod calls;
 mod codec;
 mod directory;
+mod erasure;
 mod fault;
 mod file;
 mod listing;

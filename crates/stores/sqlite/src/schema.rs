@@ -9,7 +9,10 @@ use crate::fault::{Fault, Outcome};
 
 /// Migration `n` (counted from 1) brings a file of schema version `n - 1` to `n`. Released ones are
 /// never changed.
-pub(crate) const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_initial.sql")];
+pub(crate) const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_initial.sql"),
+    include_str!("../migrations/0002_tombstones.sql"),
+];
 
 /// "ODIL": marks the file as one of ours in its header.
 const APPLICATION_ID: i32 = 0x4F44_494C;
@@ -38,7 +41,9 @@ pub(crate) fn set_up_writer(connection: &Connection) -> Outcome<()> {
          -- 32 MB. The longer the log, the more often a page changes before it is moved into the
          -- main file, once: with the usual 1000 pages these moves are half of the work under load.
          PRAGMA wal_autocheckpoint = 8000;
-         PRAGMA cache_size = -32768;",
+         PRAGMA cache_size = -32768;
+         -- What is deleted or moved is overwritten: an erased call leaves nothing in free pages.
+         PRAGMA secure_delete = ON;",
     )?;
     Ok(())
 }

@@ -8,7 +8,7 @@ use outdial_domain::ports::{
     CallFilter, Calls, Cursor, IdempotencyKey, Inserted, Page, PageRequest,
 };
 use outdial_domain::{
-    AccountId, Call, Error, ErrorKind, NodeId, Result, RoomName, Status, TrunkId,
+    AccountId, Call, Error, ErrorKind, NodeId, Result, RoomName, Status, Tombstone, TrunkId,
 };
 
 use super::{MemoryStore, State, page};
@@ -80,6 +80,25 @@ impl Calls for MemoryStore {
         call.version += 1;
         state.calls.insert(call.room_name().clone(), call.clone());
         Ok(())
+    }
+
+    async fn erase(&self, call: &Call, tombstone: &Tombstone) -> Result<()> {
+        let operation = "memory.erase_call";
+        let mut state = self.state_to_write(operation)?;
+        let room = call.room_name();
+        if state.calls.get(room).is_none_or(|stored| stored.version != call.version) {
+            return Err(Error::new(ErrorKind::Conflict, operation, "it has changed"));
+        }
+        state.calls.remove(room);
+        state.lines.remove(room);
+        state.deliveries.retain(|delivery| delivery.room_name != *room);
+        state.keys.retain(|_, (_, made)| made != room);
+        state.tombstones.insert(tombstone.id.clone(), tombstone.clone());
+        Ok(())
+    }
+
+    async fn tombstone(&self, id: &str) -> Result<Option<Tombstone>> {
+        Ok(self.state("memory.tombstone")?.tombstones.get(id).cloned())
     }
 
     async fn claim_due(&self, node: &NodeId, now: DateTime<Utc>, limit: u32) -> Result<Vec<Call>> {

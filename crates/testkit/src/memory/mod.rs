@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use outdial_domain::ports::{Cursor, Delivery, IdempotencyKey, Page, PageRequest};
 use outdial_domain::{
     Account, AccountId, ApiKey, ApiKeyId, Assistant, AssistantId, Call, Error, ErrorKind, NodeId,
-    Result, RoomName, TranscriptLine, Trunk, TrunkId,
+    Result, RoomName, Tombstone, TranscriptLine, Trunk, TrunkId,
 };
 
 /// A store that lives as long as the value does.
@@ -30,6 +30,7 @@ struct State {
     last_start: HashMap<TrunkId, DateTime<Utc>>,
     lines: HashMap<RoomName, Vec<TranscriptLine>>,
     deliveries: Vec<Delivery>,
+    tombstones: HashMap<String, Tombstone>,
     accounts: Vec<Account>,
     api_keys: BTreeMap<ApiKeyId, ApiKey>,
     assistants: BTreeMap<AssistantId, Assistant>,

@@ -6,6 +6,7 @@
 
 pub mod claims;
 pub mod directory;
+pub mod erasure;
 pub mod insert;
 pub mod lists;
 pub mod logs;
@@ -85,6 +86,11 @@ macro_rules! store_conformance {
                 a_start_too_late_reserves_nothing
                 each_trunk_has_its_own_starts
                 concurrent_starts_keep_their_distance
+            }
+            erasure {
+                an_erased_call_leaves_a_tombstone_only
+                an_erasure_of_an_old_version_conflicts
+                of_concurrent_erasures_one_succeeds
             }
             lists {
                 calls_are_listed_newest_first

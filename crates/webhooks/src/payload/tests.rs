@@ -1,7 +1,7 @@
 use chrono::TimeDelta;
 use outdial_domain::{
-    AccountId, CallService, HangUpReason, Hint, LegEnd, Order, Route, SipStatus, TrunkId,
-    placeholder::PlaceholderReport,
+    AccountId, CallService, HangUpReason, Hint, LegEnd, Order, Recording, RecordingState, Route,
+    SipStatus, TranscriptStatus, TrunkId, placeholder::PlaceholderReport,
 };
 use serde_json::json;
 
@@ -87,12 +87,28 @@ fn completed() -> Call {
     for hint in [
         Hint::Joined { at: t(-18), participant: None },
         Hint::Answered { at: t(0) },
+        Hint::TranscriptEnded { status: TranscriptStatus::Complete },
         Hint::Ended { at: t(330), end: LegEnd::CalleeHangup },
     ] {
         call.apply(&hint);
     }
     call.close(t(331));
+    call.recording = RecordingState::Available(recording());
     call
+}
+
+fn recording() -> Recording {
+    Recording {
+        key: "recordings/call_abc123.ogg".into(),
+        url: Some(RECORDING.into()),
+        bytes: 4711,
+        sha256: "00".repeat(32),
+        duration_ms: 330_000,
+        begins_at: t(0),
+        kept_at: t(332),
+        expires_at: None,
+        gaps: None,
+    }
 }
 
 fn transcript() -> Vec<TranscriptLine> {
@@ -132,6 +148,8 @@ fn the_published_example_key_by_key() {
             "outcome": "completed",
             "cause": null,
             "end_reason": "callee_hangup",
+            "recording_status": "available",
+            "transcript_status": "complete",
             "answered_at": "2024-01-15T10:00:00.000Z",
             "created_at": "2024-01-15T09:59:40.000Z",
             "call_service": "twilio",
@@ -171,6 +189,9 @@ fn a_call_that_was_never_answered_starts_with_its_dial() {
         ("outcome", json!("busy")),
         ("cause", json!({"layer": "sip", "code": "486", "text": "Busy Here", "retryable": true})),
         ("end_reason", Value::Null),
+        // Nobody was on the line: there is nothing to be recorded and nothing that could be missing.
+        ("recording_status", json!("none")),
+        ("transcript_status", json!("complete")),
         ("answered_at", Value::Null),
     ] {
         assert_eq!(data[key], expect, "{key}");
@@ -186,6 +207,29 @@ fn a_call_that_was_never_dialled_starts_with_its_creation() {
     assert_eq!(data["started_at"], "2024-01-15T09:59:40.000Z");
     assert_eq!(data["ended_at"], "2024-01-15T09:59:45.000Z");
     assert_eq!(data["outcome"], "canceled");
+}
+
+#[test]
+fn the_state_of_the_recording_is_told() {
+    let mut call = completed();
+    for (state, expect) in [
+        (RecordingState::None, "none"),
+        (RecordingState::Pending { attempts: 1, next_at: t(336), reason: None }, "pending"),
+        (RecordingState::Lost { reason: "nothing was captured".into() }, "lost"),
+        (RecordingState::Expired { at: t(400) }, "expired"),
+    ] {
+        call.recording = state;
+        let data = data(&call);
+        assert_eq!(data["recording_status"], expect);
+        assert_eq!(data["recording_path"], Value::Null);
+    }
+}
+
+#[test]
+fn a_transcript_that_nobody_vouches_for_is_partial() {
+    let mut call = completed();
+    call.facts.transcript = None;
+    assert_eq!(data(&call)["transcript_status"], "partial");
 }
 
 #[test]

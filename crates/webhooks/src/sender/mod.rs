@@ -109,8 +109,13 @@ struct Answer {
 
 #[async_trait]
 impl WebhookSender for HttpSender {
-    fn end_of_call(&self, call: &Call, lines: &[TranscriptLine]) -> Vec<u8> {
-        EndOfCall::new(call, lines, None).to_json()
+    fn end_of_call(
+        &self,
+        call: &Call,
+        lines: &[TranscriptLine],
+        recording_path: Option<&str>,
+    ) -> Vec<u8> {
+        EndOfCall::new(call, lines, recording_path).to_json()
     }
 
     fn new_secret(&self) -> Secret {

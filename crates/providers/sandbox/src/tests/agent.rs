@@ -31,7 +31,7 @@ async fn it_may_be_dispatched_after_the_dial() {
         assert!(!stage.agent_is_there().await);
         stage.dispatch().await;
         let hints = all(hints).await;
-        let told: Vec<_> = hints.iter().map(brief).collect();
+        let told = course(&hints);
         let joined = i64::try_from(dispatched).unwrap() + 300;
         assert!(told.contains(&("agent", joined)), "{told:?}");
         assert!(told.contains(&("line", greets)), "{told:?}");
@@ -79,4 +79,34 @@ async fn odd_metadata_is_no_obstacle() {
         let hints = all(stage.dial(64).await).await;
         assert_eq!(lines(&hints)[0].text, "Hello.");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_says_what_it_does() {
+    let (_stage, hints) = Stage::placed("000").await;
+    let hints = all(hints).await;
+    let states: Vec<_> =
+        hints.iter().filter(|hint| matches!(hint, Hint::AgentState { .. })).map(brief).collect();
+    let expect = [
+        ("speaking", 2500),
+        ("listening", 5167),
+        ("thinking", 8434),
+        ("speaking", 8834),
+        ("listening", 12_634),
+        ("thinking", 14_301),
+        ("speaking", 14_701),
+        ("listening", 16_635),
+    ];
+    assert_eq!(states, expect);
+    // A line is told before what follows it.
+    let order: Vec<_> = hints.iter().map(word).skip(4).take(7).collect();
+    let expect = ["speaking", "line", "listening", "line", "thinking", "speaking", "line"];
+    assert_eq!(order, expect);
+}
+
+#[tokio::test(start_paused = true)]
+async fn states_that_last_no_time_are_left_out() {
+    let stage = Stage::scaled("000", 0.0);
+    let hints = all(stage.place().await).await;
+    assert!(hints.iter().all(|hint| !matches!(hint, Hint::AgentState { .. })));
 }

@@ -167,8 +167,8 @@ async fn a_listener_that_is_behind_loses_nothing() {
 async fn a_line_that_could_not_be_sent_yet_is_told_at_the_end() {
     let stage = Stage::new("000");
     stage.dispatch().await;
-    // Joined, Ringing, AgentJoined, Answered fill the channel.
-    let hints = stage.dial(4).await;
+    // Joined, Ringing, AgentJoined, Answered and the agent's Speaking fill the channel.
+    let hints = stage.dial(5).await;
     ms(60_000).await;
     stage.hang_up().await;
     let hints = all(hints).await;

@@ -2,6 +2,7 @@ mod agent;
 mod conformance;
 mod ends;
 mod outcomes;
+mod recording;
 mod timing;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use outdial_domain::ports::{
 };
 use outdial_domain::{
     AssistantId, CallService, E164, Hint, LegEnd, RoomName, SipTransport, TranscriptLine,
+    TranscriptStatus,
 };
 use outdial_testkit::clock::VirtualClock;
 use outdial_testkit::sample;
@@ -138,22 +140,47 @@ async fn ms(millis: u64) {
     tokio::time::sleep(Duration::from_millis(millis)).await;
 }
 
-/// A hint as `word` with its time in ms since the clock began.
-fn brief(hint: &Hint) -> (&'static str, i64) {
-    let (word, at) = match hint {
-        Hint::Joined { at, .. } => ("joined", at),
-        Hint::Ringing { at } => ("ringing", at),
-        Hint::Answered { at } => ("answered", at),
-        Hint::Ended { at, .. } => ("ended", at),
-        Hint::AgentJoined { at } => ("agent", at),
-        Hint::AgentLeft { at } => ("agent left", at),
-        Hint::Line(line) => ("line", &line.timestamp),
-    };
-    (word, (*at - epoch()).num_milliseconds())
+fn word(hint: &Hint) -> &'static str {
+    match hint {
+        Hint::Joined { .. } => "joined",
+        Hint::Ringing { .. } => "ringing",
+        Hint::Answered { .. } => "answered",
+        Hint::Ended { .. } => "ended",
+        Hint::AgentJoined { .. } => "agent",
+        Hint::AgentLeft { .. } => "agent left",
+        Hint::AgentState { state, .. } => state.as_str(),
+        Hint::Line(_) => "line",
+        Hint::TranscriptEnded { .. } => "transcript",
+    }
 }
 
+/// A hint as a word with its time in ms since the clock began.
+fn brief(hint: &Hint) -> (&'static str, i64) {
+    let at = match hint {
+        Hint::Joined { at, .. }
+        | Hint::Ringing { at }
+        | Hint::Answered { at }
+        | Hint::Ended { at, .. }
+        | Hint::AgentJoined { at }
+        | Hint::AgentLeft { at }
+        | Hint::AgentState { at, .. } => at,
+        Hint::Line(line) => &line.timestamp,
+        Hint::TranscriptEnded { .. } => panic!("the end of a transcript has no time"),
+    };
+    (word(hint), (*at - epoch()).num_milliseconds())
+}
+
+/// The course of a call: without the agent's states, which are no facts, and without the end of the
+/// transcript, which [`end`] checks.
+fn course(hints: &[Hint]) -> Vec<(&'static str, i64)> {
+    let passing =
+        |hint: &&Hint| !matches!(hint, Hint::AgentState { .. } | Hint::TranscriptEnded { .. });
+    hints.iter().filter(passing).map(brief).collect()
+}
+
+/// The same in words.
 fn words(hints: &[Hint]) -> Vec<&'static str> {
-    hints.iter().map(|hint| brief(hint).0).collect()
+    course(hints).into_iter().map(|(word, _)| word).collect()
 }
 
 fn lines(hints: &[Hint]) -> Vec<&TranscriptLine> {
@@ -166,12 +193,16 @@ fn lines(hints: &[Hint]) -> Vec<&TranscriptLine> {
         .collect()
 }
 
-/// The end, which is told once and last.
+/// The end, which is told once and last, right after that of the transcript.
 fn end(hints: &[Hint]) -> &LegEnd {
-    let ends = words(hints).iter().filter(|word| **word == "ended").count();
-    assert_eq!(ends, 1, "{hints:?}");
-    match hints.last() {
-        Some(Hint::Ended { end, .. }) => end,
+    let count = |of| hints.iter().filter(|hint| word(hint) == of).count();
+    assert_eq!((count("transcript"), count("ended")), (1, 1), "{hints:?}");
+    match hints {
+        [
+            ..,
+            Hint::TranscriptEnded { status: TranscriptStatus::Complete },
+            Hint::Ended { end, .. },
+        ] => end,
         other => panic!("{other:?}"),
     }
 }

@@ -28,12 +28,12 @@ async fn refusals() {
     ] {
         let (stage, hints) = Stage::placed(suffix).await;
         let hints = all(hints).await;
-        let brief: Vec<_> = hints.iter().map(brief).collect();
+        let told = course(&hints);
         let expect: &[_] = match rings {
             true => &[("joined", 0), ("ringing", 100), ("agent", 300), ("ended", 2100)],
             false => &[("joined", 0), ("ended", 100)],
         };
-        assert_eq!(brief, expect, "{suffix}");
+        assert_eq!(told, expect, "{suffix}");
         let status = SipStatus { code, reason: reason.into() };
         assert_eq!(end(&hints), &LegEnd::Refused(status), "{suffix}");
         assert_eq!(termination(&hints, None).outcome, outcome, "{suffix}");

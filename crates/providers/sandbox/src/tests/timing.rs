@@ -7,7 +7,7 @@ use super::*;
 #[tokio::test(start_paused = true)]
 async fn a_conversation_takes_its_time() {
     let (_stage, hints) = Stage::placed("000").await;
-    let told: Vec<_> = all(hints).await.iter().map(brief).collect();
+    let told = course(&all(hints).await);
     let expect = [
         ("joined", 0),
         ("ringing", 100),
@@ -55,7 +55,7 @@ async fn a_look_finds_the_true_times() {
 async fn time_scale_multiplies_everything() {
     for (scale, answered, ended) in [(0.1, 210, 1706), (2.0, 4200, 34069)] {
         let stage = Stage::scaled("000", scale);
-        let told: Vec<_> = all(stage.place().await).await.iter().map(brief).collect();
+        let told = course(&all(stage.place().await).await);
         assert_eq!(told[3], ("answered", answered), "{scale}");
         let (word, at) = told[9];
         assert_eq!(word, "ended");
@@ -68,7 +68,7 @@ async fn time_scale_multiplies_everything() {
 async fn without_waiting_the_order_is_the_same() {
     let stage = Stage::scaled("000", 0.0);
     let hints = all(stage.place().await).await;
-    let told: Vec<_> = hints.iter().map(brief).collect();
+    let told = course(&hints);
     let expect =
         ["joined", "agent", "ringing", "answered", "line", "line", "line", "line", "line", "ended"];
     assert_eq!(told, expect.map(|word| (word, 0)));
@@ -78,7 +78,7 @@ async fn without_waiting_the_order_is_the_same() {
 async fn a_senseless_scale_counts_as_one() {
     for scale in [f64::NAN, -1.0, f64::INFINITY, 1e300] {
         let stage = Stage::scaled("486", scale);
-        let told: Vec<_> = all(stage.place().await).await.iter().map(brief).collect();
+        let told = course(&all(stage.place().await).await);
         assert_eq!(told[3], ("ended", 2100), "{scale}");
     }
 }

@@ -83,7 +83,7 @@ fn a_newer_schema_is_refused() {
     let error = refusal(&path);
     assert_eq!(error.kind, ErrorKind::Corrupt);
     let text = error.to_string();
-    for part in ["schema version 99", "up to 1", "start a newer outdial", "backup"] {
+    for part in ["schema version 99", "up to 2", "start a newer outdial", "backup"] {
         assert!(text.contains(part), "{text}");
     }
 }

@@ -1,0 +1,4 @@
+mod clocks;
+mod damage;
+mod rig;
+mod sound;
