@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::Events;
 
@@ -27,6 +28,41 @@ pub struct Reply {
     pub headers: HeaderMap,
     /// The body; `null` when there was none.
     pub body: Value,
+}
+
+/// An answer as it came over the wire.
+#[derive(Debug, Clone)]
+pub struct Raw {
+    /// The status code.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub bytes: Vec<u8>,
+}
+
+impl Raw {
+    /// A header, when it is there.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The SHA-256 of the body, in hex.
+    pub fn sha256(&self) -> String {
+        Sha256::digest(&self.bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Reads the body as JSON.
+    pub fn reply(self) -> Reply {
+        let Self { status, headers, bytes } = self;
+        let body = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes)
+                .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()))
+        };
+        Reply { status, headers, body }
+    }
 }
 
 impl Reply {
@@ -57,7 +93,9 @@ impl Reply {
 impl Api {
     /// A client of the server at `base`, such as `http://127.0.0.1:8000`.
     pub fn new(base: impl Into<String>, key: impl Into<String>) -> Self {
-        let http = reqwest::Client::builder().no_proxy().read_timeout(TIMEOUT).build().unwrap();
+        let http = reqwest::Client::builder().no_proxy().read_timeout(TIMEOUT);
+        // A redirect is an answer to look at.
+        let http = http.redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Self { http, base: base.into(), key: key.into() }
     }
 
@@ -78,6 +116,16 @@ impl Api {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> reqwest::Result<Reply> {
+        Ok(self.try_send_raw(method, path, headers, body).await?.reply())
+    }
+
+    async fn try_send_raw(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> reqwest::Result<Raw> {
         let mut request = self.http.request(method, format!("{}{path}", self.base));
         if !self.key.is_empty() {
             request = request.header("x-api-key", &self.key);
@@ -90,14 +138,7 @@ impl Api {
         }
         let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let bytes = response.bytes().await?;
-        let body = if bytes.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_slice(&bytes)
-                .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()))
-        };
-        Ok(Reply { status, headers, body })
+        Ok(Raw { status, headers, bytes: response.bytes().await?.to_vec() })
     }
 
     /// `GET`.
@@ -142,6 +183,17 @@ impl Api {
     /// A call's record; the path may go on, as in `/transcript`.
     pub async fn call(&self, room: &str, rest: &str) -> Reply {
         self.get(&format!("/calls/{}{rest}", escaped(room))).await
+    }
+
+    /// What the recording's route of a call answers: most likely a file, or a redirect to one.
+    pub async fn recording(&self, room: &str, headers: &[(&str, &str)]) -> Raw {
+        let path = format!("/calls/{}/recording", escaped(room));
+        self.try_send_raw(Method::GET, &path, headers, None).await.unwrap()
+    }
+
+    /// Erases a call.
+    pub async fn erase(&self, room: &str) -> Reply {
+        self.delete(&format!("/calls/{}", escaped(room))).await
     }
 
     /// Asks for the end of a call.

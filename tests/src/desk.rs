@@ -49,6 +49,35 @@ impl Desk {
         self.api.post("/call/outbound", &self.order(to_number)).await
     }
 
+    /// Waits until a recording is in `status`, and gives its part of the record.
+    pub async fn recording(&self, room: &str, status: &str) -> Value {
+        until("the recording", async || {
+            let mut record = self.record(room).await;
+            let recording = record["recording"].take();
+            if recording["status"] == status { Ok(recording) } else { Err(recording.to_string()) }
+        })
+        .await
+    }
+
+    /// The lines of a transcript so far.
+    pub async fn lines(&self, room: &str) -> Vec<Value> {
+        let Value::Array(lines) =
+            self.api.call(room, "/transcript").await.data()["transcripts"].take()
+        else {
+            panic!("no transcript was answered");
+        };
+        lines
+    }
+
+    /// Waits until so many lines of a transcript are on record, and gives them.
+    pub async fn has_lines(&self, room: &str, count: usize) -> Vec<Value> {
+        until("the transcript", async || {
+            let lines = self.lines(room).await;
+            if lines.len() >= count { Ok(lines) } else { Err(format!("{lines:?}")) }
+        })
+        .await
+    }
+
     /// Places a call, and gives its room name.
     pub async fn place(&self, to_number: &str) -> String {
         let reply = self.try_place(to_number).await;

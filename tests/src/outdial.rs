@@ -161,9 +161,14 @@ impl Outdial {
         .await;
     }
 
+    /// Its URL, without a slash at the end.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// A client with the admin's key.
     pub fn api(&self) -> Api {
-        Api::new(format!("http://{}", self.address), &*self.key)
+        Api::new(self.url(), &*self.key)
     }
 
     fn runs(&self) -> bool {
@@ -204,6 +209,26 @@ impl Outdial {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Its folder, `data_dir`.
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// The files in `data_dir`, at any depth.
+    pub fn files(&self) -> Vec<PathBuf> {
+        files_in(&self.data_dir())
+    }
+
+    /// The files in `data_dir` whose bytes hold these words, or whose path does.
+    pub fn files_with(&self, words: &str) -> Vec<PathBuf> {
+        let hold = |path: &PathBuf| {
+            let bytes = std::fs::read(path).unwrap_or_default();
+            let inside = bytes.windows(words.len()).any(|window| window == words.as_bytes());
+            inside || path.to_string_lossy().contains(words)
+        };
+        self.files().into_iter().filter(hold).collect()
+    }
+
     fn log(&self) -> PathBuf {
         self.folder.join("outdial.log")
     }
@@ -225,6 +250,13 @@ impl Drop for Outdial {
             eprintln!("--- the end of the server's log\n{}", self.log_tail());
         }
     }
+}
+
+/// All files below a folder; none when there is no such folder.
+pub(crate) fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { files_in(&path) } else { vec![path] }).collect()
 }
 
 /// A port that was free just now.

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use chrono::{DateTime, Utc};
 use tempfile::TempDir;
 
 use crate::{Stack, until};
@@ -42,6 +43,8 @@ impl Phone {
         let (port, media) = ports();
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new("sipp");
+        // Its log has times without a zone.
+        command.env("TZ", "UTC");
         command.current_dir(&Stack::get().sipp_dir);
         command.args(["-sf", &format!("{scenario}.xml"), "-i", "127.0.0.1", "-mi", "127.0.0.1"]);
         command.args(["-p", &port.to_string(), "-mp", &media.to_string(), "-nostdin"]);
@@ -110,11 +113,30 @@ impl Phone {
 
     /// All messages so far, sent and received, in order.
     pub fn messages(&self) -> Vec<String> {
+        self.log().into_iter().map(|(_, message)| message).collect()
+    }
+
+    /// When the phone first sent or received a message that begins so, such as `ACK`.
+    ///
+    /// # Panics
+    /// When it has not.
+    pub fn time_of(&self, beginning: &str) -> DateTime<Utc> {
+        let mut log = self.log().into_iter();
+        let found = log.find(|(_, message)| message.starts_with(beginning));
+        found.unwrap_or_else(|| panic!("no {beginning}: {:?}", self.messages())).0
+    }
+
+    fn log(&self) -> Vec<(DateTime<Utc>, String)> {
         let log = std::fs::read(messages_in(&self.folder)).unwrap_or_default();
         let log = String::from_utf8_lossy(&log).replace('\r', "");
-        // A line of dashes, one about the direction, an empty one, the message.
-        let blocks = log.split("-----------------------------------------------").skip(1);
-        blocks.filter_map(|block| Some(block.split_once("\n\n")?.1.trim().to_owned())).collect()
+        // A line of dashes and the time, one about the direction, an empty one, the message.
+        let blocks = log.split("----------------------------------------------- ").skip(1);
+        let message = |block: &str| {
+            let (head, message) = block.split_once("\n\n")?;
+            let time = format!("{}Z", head.lines().next()?);
+            Some((time.parse().unwrap(), message.trim().to_owned()))
+        };
+        blocks.filter_map(message).collect()
     }
 
     fn errors(&self) -> String {

@@ -10,6 +10,7 @@ use livekit_token::{AccessToken, VideoGrants};
 use serde_json::{Value, json};
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
+use crate::outdial::files_in;
 use crate::{Desk, End, Outdial, Phone, until};
 
 /// How many tests have calls at the same time. One with an agent takes two seats: agents that join
@@ -33,6 +34,11 @@ pub struct Stack {
     pub agent_name: String,
     /// Where sipp's scenarios are.
     pub sipp_dir: PathBuf,
+    /// `http://host:port` of the S3 server.
+    pub s3_url: String,
+    s3_bucket: String,
+    s3_access_key: String,
+    s3_secret_key: String,
     dir: PathBuf,
     /// The ports that LiveKit sends webhooks to: the first is the shared server's.
     webhook_ports: Vec<u16>,
@@ -79,6 +85,10 @@ impl Stack {
                 api_secret: value("LIVEKIT_API_SECRET"),
                 agent_name: value("STACK_AGENT_NAME"),
                 sipp_dir: value("STACK_SIPP_DIR").into(),
+                s3_url: value("STACK_S3_URL"),
+                s3_bucket: value("STACK_S3_BUCKET"),
+                s3_access_key: value("STACK_S3_ACCESS_KEY"),
+                s3_secret_key: value("STACK_S3_SECRET_KEY"),
                 dir: value("STACK_DIR").into(),
                 webhook_ports: {
                     let ports = value("STACK_WEBHOOK_PORTS");
@@ -121,6 +131,38 @@ impl Stack {
             ("livekit.api_secret", &self.api_secret),
         ];
         [&PATIENT, &livekit[..], more].concat()
+    }
+
+    /// The settings of a server whose recordings are kept at `url` of the S3 server `endpoint`.
+    pub fn s3<'a>(&'a self, url: &'a str, endpoint: &'a str) -> [(&'a str, &'a str); 5] {
+        [
+            ("recordings.url", url),
+            ("recordings.s3_endpoint", endpoint),
+            ("recordings.s3_path_style", "true"),
+            ("recordings.s3_access_key", &self.s3_access_key),
+            ("recordings.s3_secret_key", &self.s3_secret_key),
+        ]
+    }
+
+    /// A folder of the bucket that no other test uses: the `recordings.url` of it.
+    pub fn s3_folder(&self, name: &str) -> String {
+        let _ = std::fs::remove_dir_all(self.s3_path(name));
+        format!("s3://{}/{name}", self.s3_bucket)
+    }
+
+    /// The objects in a folder of the bucket, as the S3 server has them on its disk.
+    pub fn s3_objects(&self, name: &str) -> Vec<PathBuf> {
+        files_in(&self.s3_path(name))
+    }
+
+    /// The parts of uploads that are not complete, of the whole bucket.
+    pub fn s3_parts(&self) -> Vec<PathBuf> {
+        // Where versitygw has them.
+        files_in(&self.s3_path(".sgwtmp"))
+    }
+
+    fn s3_path(&self, name: &str) -> PathBuf {
+        self.dir.join("s3").join(&self.s3_bucket).join(name)
     }
 
     /// The server that most tests share; LiveKit sends it webhooks.

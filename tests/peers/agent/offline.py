@@ -69,6 +69,12 @@ class SphinxSTT(stt.STT):
         return SphinxStream(stt=self, conn_options=conn_options, sample_rate=STT_RATE)
 
 
+def longer(text: str, last: str) -> str:
+    """Holes in the sound, as a busy machine makes them, shorten a sentence to the nearest rule: what
+    was understood before stays understood."""
+    return max(text, last, key=lambda words: len(words.split()))
+
+
 class SphinxStream(stt.RecognizeStream):
     _stt: SphinxSTT
 
@@ -96,12 +102,12 @@ class SphinxStream(stt.RecognizeStream):
                     heard += pcm
                     windows += 1
                     if windows % INTERIM_EVERY == 0:
-                        text = await self._stt.decode(bytes(heard))
+                        text = longer(await self._stt.decode(bytes(heard)), last)
                         if text and text != last:
                             last = text
                             self._emit(stt.SpeechEventType.INTERIM_TRANSCRIPT, text)
                 elif ev.type == vad.VADEventType.END_OF_SPEECH:
-                    text = await self._stt.decode(pcm)
+                    text = longer(await self._stt.decode(pcm), last)
                     self._emit(stt.SpeechEventType.END_OF_SPEECH)
                     if text:
                         self._emit(stt.SpeechEventType.FINAL_TRANSCRIPT, text)

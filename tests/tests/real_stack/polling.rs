@@ -1,9 +1,9 @@
-//! LiveKit's webhooks are lost, all of them: looking is enough.
+//! LiveKit's webhooks are lost, all of them: observing and looking are enough.
 
 use outdial_tests::{End, Outdial, Phone, Stack};
 use serde_json::json;
 
-use crate::NOBODY;
+use crate::{NOBODY, time};
 
 #[tokio::test]
 async fn an_answered_call() {
@@ -14,11 +14,18 @@ async fn an_answered_call() {
     let desk = stack.desk(&outdial, &phone, json!({})).await;
     let room = desk.place("+15550200060").await;
     desk.reaches(&room, "in_progress").await;
-    // A look finds that the phone has left, which it does some milliseconds after the BYE; that
-    // there was one is not seen.
-    let end = End::because("completed", "livekit", "leg_left");
-    let record = stack.ends(&desk, &room, end).await;
+    // The observer sees the BYE.
+    let record = stack.ends(&desk, &room, End::completed("callee_hangup")).await;
     phone.is_done().await;
+    for (key, before, after) in
+        [("ringing_at", "INVITE", "SIP/2.0 200"), ("answered_at", "SIP/2.0 180", "BYE")]
+    {
+        let (from, to) = (phone.time_of(before), phone.time_of(after));
+        assert!(from < time(&record[key]) && time(&record[key]) < to, "{from}, {to}: {record}");
+    }
+    assert_eq!(record["transcript_status"], "complete");
+    assert_eq!(desk.lines(&room).await[0]["speaker"], "agent");
+    assert_eq!(record["recording"]["status"], "available", "{record}");
     let seconds = record["call_duration_minutes"].as_f64().unwrap() * 60.0;
     assert!((3.0..20.0).contains(&seconds), "the phone was off the hook for 4 s: {record}");
 }

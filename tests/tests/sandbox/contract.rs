@@ -47,7 +47,7 @@ async fn a_call_from_the_request_to_the_webhook() {
             "assistant_name": "Support Agent",
             "to_number": "+15550200000",
             "from_number": "+15550100000",
-            "recording_path": null,
+            "recording_path": record["recording"]["url"],
             "transcripts": lines,
             "started_at": record["answered_at"],
             "ended_at": record["ended_at"],
@@ -57,6 +57,8 @@ async fn a_call_from_the_request_to_the_webhook() {
             "outcome": "completed",
             "cause": null,
             "end_reason": "callee_hangup",
+            "recording_status": "available",
+            "transcript_status": "complete",
             "answered_at": record["answered_at"],
             "created_at": record["created_at"],
             "call_service": "twilio",
@@ -77,7 +79,7 @@ async fn a_call_from_the_request_to_the_webhook() {
     assert!(said.iter().any(|(speaker, _)| *speaker == "user"), "{said:?}");
     let times: Vec<_> = lines.iter().map(|line| time(&line["timestamp"])).collect();
     assert!(times.is_sorted() && times[0] >= started && times[times.len() - 1] <= ended);
-    assert_record(&record, &desk);
+    assert_record(&record, &desk, &outdial.url());
 }
 
 /// The keys of the contract come in its order, before those that were added.
@@ -89,7 +91,7 @@ fn assert_order(body: &[u8]) {
     assert!(places.is_sorted(), "{body}");
 }
 
-fn assert_record(record: &Value, desk: &Desk) {
+fn assert_record(record: &Value, desk: &Desk, url: &str) {
     let expected = json!({
         "room_name": record["room_name"],
         "status": "ended",
@@ -111,9 +113,27 @@ fn assert_record(record: &Value, desk: &Desk) {
         "answered_at": record["answered_at"],
         "ended_at": record["ended_at"],
         "call_duration_minutes": record["call_duration_minutes"],
+        "recording_path": record["recording"]["url"],
+        "recording": {
+            "status": "available",
+            "reason": null,
+            "url": format!("{url}/calls/{}/recording", text(&record["room_name"])),
+            "bytes": record["recording"]["bytes"],
+            "duration_seconds": record["recording"]["duration_seconds"],
+            "sha256": record["recording"]["sha256"],
+            "begins_at": record["recording"]["begins_at"],
+            "kept_at": record["recording"]["kept_at"],
+            "expires_at": null,
+            "gaps": null,
+        },
+        "transcript_status": "complete",
         "webhook": {"state": "delivered", "attempts": null, "next_at": null},
     });
     assert_eq!(*record, expected);
+    assert!(record["recording"]["bytes"].as_u64() > Some(0), "{record}");
+    assert!(record["recording"]["duration_seconds"].as_f64() > Some(0.0), "{record}");
+    assert_eq!(text(&record["recording"]["sha256"]).len(), 64);
+    assert!(time(&record["recording"]["begins_at"]) < time(&record["recording"]["kept_at"]));
     let course =
         ["created_at", "starting_at", "dialed_at", "ringing_at", "answered_at", "ended_at"];
     let times = course.map(|key| time(&record[key]));

@@ -8,11 +8,13 @@
 
 mod contract;
 mod crash;
+mod erasure;
 mod events;
 mod hangup;
 mod keys;
 mod outcomes;
 mod queue;
+mod recording;
 mod shutdown;
 
 /// Not a test: the process that is a server (see [`outdial_tests::Outdial`]).
