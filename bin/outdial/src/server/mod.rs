@@ -14,7 +14,7 @@ use outdial_domain::ports::{Recordings, SystemClock};
 use outdial_engine::{Engine, Parts, Policy, Vault};
 use outdial_recordings::Recorder;
 use outdial_sqlite::SqliteStore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 pub use self::shutdown::Shutdown;
@@ -28,6 +28,8 @@ use crate::telemetry;
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// How often leftovers of recordings are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+/// How long after the start for the first time.
+const FIRST_SWEEP: Duration = Duration::from_secs(60);
 /// How long letting go of calls, and then closing connections, may take.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -158,7 +160,8 @@ impl Server {
 
 /// Removes now and then what interrupted recordings have left behind.
 async fn sweep(recorder: Arc<Recorder>) {
-    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    // By then calls have asked for what they left unfinished before a restart.
+    let mut ticks = tokio::time::interval_at(Instant::now() + FIRST_SWEEP, SWEEP_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 use outdial_domain::{Error, ErrorKind, RoomName};
@@ -68,6 +69,18 @@ impl CallFiles {
         let rendered = length(&self.rendered) == Some(sidecar.bytes);
         let current = length(&self.capture).is_none_or(|bytes| bytes == sidecar.capture_bytes);
         (current && (rendered || sidecar.kept.is_some())).then_some(sidecar)
+    }
+
+    /// Notes that somebody asked for the call at this time.
+    pub(super) fn claim(&self, now: SystemTime) -> io::Result<()> {
+        for path in [&self.capture, &self.sidecar] {
+            match OpenOptions::new().append(true).open(path) {
+                Ok(file) => file.set_modified(now)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Writes the sidecar, all or nothing.

@@ -28,8 +28,13 @@ pub(super) async fn keep(recorder: &Recorder, request: &KeepRequest) -> Result<R
     let call = recorder.call(room);
     let turn = Arc::clone(&call.turn).lock_owned().await;
     let files = recorder.files(room);
-    let reader = files.clone();
-    let known = blocking(OPERATION, move || Ok(reader.read_sidecar())).await?;
+    let (reader, now) = (files.clone(), recorder.settings.clock.now());
+    let known = blocking(OPERATION, move || {
+        // However long it takes until it is kept: what is asked for is not swept.
+        reader.claim(now.into())?;
+        Ok(reader.read_sidecar())
+    });
+    let known = known.await?;
     let (turn, mut sidecar) = match known {
         Some(sidecar) => (turn, sidecar),
         None => rendered(recorder, request, &files, call, turn).await?,

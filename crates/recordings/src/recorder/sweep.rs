@@ -5,16 +5,20 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use outdial_domain::Result;
 
-use super::files::{remove, remove_capture};
+use super::files::{Sidecar, remove, remove_capture};
 use super::{Recorder, blocking};
 
 /// An upload is interrupted when it was begun this long ago.
 const UPLOAD: TimeDelta = TimeDelta::hours(1);
 /// A half-written file is nobody's when it is this old.
 const PART: Duration = Duration::from_secs(24 * 3_600);
+
+/// A kept recording whose answer nobody saved in this time was saved: the server crashed between that
+/// and cleaning up.
+const ANSWERED: TimeDelta = TimeDelta::hours(1);
 
 /// What was cleaned up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,7 +27,7 @@ pub struct Swept {
     pub uploads: u64,
     /// Half-written files.
     pub parts: u64,
-    /// Captures, and what was rendered of them, that nobody asked for.
+    /// Captures, and what was rendered of them, that nobody asked for, or that are kept.
     pub captures: u64,
 }
 
@@ -73,13 +77,28 @@ fn sweep_folder(
                 bytes += remove_capture(&path)?;
                 swept.captures += 1;
             }
-            "ogg" | "json" if age > unclaimed_for => {
+            "json" if age > unclaimed_for || is_kept(&path, now) => {
+                let captured = remove_capture(&path.with_extension("capture"))?;
+                bytes += captured;
+                swept.captures += u64::from(captured > 0);
+                remove(&path.with_extension("ogg"))?;
+                remove(&path)?;
+            }
+            // With a sidecar it goes together with that.
+            "ogg" if age > unclaimed_for && !path.with_extension("json").exists() => {
                 remove(&path)?;
             }
             _ => {}
         }
     }
     Ok((swept, bytes))
+}
+
+/// Whether the sidecar says that its recording was kept some time ago.
+fn is_kept(sidecar: &Path, now: SystemTime) -> bool {
+    let sidecar = fs::read(sidecar).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let kept = sidecar.and_then(|sidecar: Sidecar| sidecar.kept);
+    kept.is_some_and(|kept| kept.at + ANSWERED < DateTime::<Utc>::from(now))
 }
 
 /// Takes `call_{suffix}.{kind}` apart.

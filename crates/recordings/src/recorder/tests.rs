@@ -347,6 +347,38 @@ async fn what_nobody_asks_for_is_swept() {
     assert_eq!(rig.names(), ["notes.txt"]);
 }
 
+#[tokio::test]
+async fn what_a_dead_keeper_holds_up_is_not_swept() {
+    let rig = Rig::new(9);
+    captured(&rig.recorder);
+    *rig.shelf.fails.lock().unwrap() = Some(ErrorKind::Unavailable);
+    rig.keep().await.unwrap_err();
+    for name in rig.names() {
+        let file = std::fs::File::options().write(true).open(rig.dir.path().join(name)).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(30 * 86_400)).unwrap();
+    }
+    // A month later it is still asked for.
+    rig.keep().await.unwrap_err();
+    rig.recorder.sweep().await.unwrap();
+    assert_eq!(rig.names().len(), 3, "{:?}", rig.names());
+    *rig.shelf.fails.lock().unwrap() = None;
+    rig.keep().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_kept_is_swept_though_nobody_said_that_it_is_done() {
+    let rig = Rig::new(9);
+    captured(&rig.recorder);
+    rig.keep().await.unwrap();
+    let sidecar = std::fs::read_to_string(rig.file("json")).unwrap();
+    let mut sidecar: serde_json::Value = serde_json::from_str(&sidecar).unwrap();
+    sidecar["kept"]["at"] = serde_json::json!(Utc::now() - chrono::TimeDelta::hours(2));
+    std::fs::write(rig.file("json"), sidecar.to_string()).unwrap();
+    let swept = rig.recorder.sweep().await.unwrap();
+    assert_eq!(swept.captures, 1);
+    assert_eq!(rig.names(), Vec::<String>::new());
+}
+
 const KILLED: &str = "OUTDIAL_TEST_CAPTURES";
 
 /// Run by the next test in a process of its own.
