@@ -21,7 +21,7 @@ pub use self::shutdown::Shutdown;
 
 use self::parts::Carriers;
 use crate::data_dir::DataDir;
-use crate::settings::Settings;
+use crate::settings::{Keeper, Settings};
 use crate::telemetry;
 
 /// How often metrics are compacted when nobody reads them.
@@ -82,6 +82,12 @@ impl Server {
             version = env!("CARGO_PKG_VERSION"),
             "listening",
         );
+        let serves_files = matches!(settings.recordings.keeper, Some(Keeper::Folder(_)));
+        if serves_files && settings.server.public_url.is_none() && address.ip().is_unspecified() {
+            tracing::warn!(
+                "server.public_url is not set: the URLs of recordings say http://{address}"
+            );
+        }
         if settings.webhooks.dangerous_allow_private {
             tracing::warn!(
                 "webhooks.dangerous_allow_private is on: webhooks may reach private addresses"
