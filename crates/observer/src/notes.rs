@@ -64,6 +64,11 @@ impl Notes {
         self.ending.is_partial = true;
     }
 
+    /// Nothing could be heard so far.
+    pub(crate) fn deaf(&mut self) {
+        self.ending.is_partial |= self.people.may_have_spoken();
+    }
+
     /// The connection was lost: streams are cut off, and others may have been missed.
     pub(crate) fn cut_off(&mut self, now: Moment) {
         self.missed();

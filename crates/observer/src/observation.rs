@@ -213,7 +213,7 @@ impl Observing {
     /// Who was in the room but never connected has heard nothing.
     fn judge_connection(&mut self) {
         if !self.was_connected {
-            self.notes.missed();
+            self.notes.deaf();
         }
     }
 
