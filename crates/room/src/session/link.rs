@@ -66,6 +66,7 @@ enum MediaState {
 pub(super) enum Step {
     Resumed(Result<(), SignalError>),
     Joined(Box<Result<Joined, JoinError>>),
+    GivenUp(String),
 }
 
 impl Link {
@@ -139,17 +140,22 @@ impl Session {
 
     /// The session is broken beyond a resume: joins afresh.
     pub(super) fn rejoin(&mut self, cause: &str, pause: Duration) {
-        if !self.options.rejoin {
-            self.ended = Some(CloseReason::ConnectionLost(cause.to_owned()));
-            return;
-        }
         match &self.link.state {
             State::Down(down) if down.afresh => return,
             State::Down(_) => {}
             State::Up => self.emit(RoomEvent::Reconnecting),
         }
         tracing::debug!(cause, "joining afresh");
-        let step = self.join_step(pause);
+        let step = if self.options.rejoin {
+            self.join_step(pause)
+        } else {
+            // The pause all the same: the server may still say why.
+            let cause = cause.to_owned();
+            Box::pin(async move {
+                tokio::time::sleep(pause).await;
+                Step::GivenUp(cause)
+            })
+        };
         self.down(true, step);
     }
 
@@ -189,6 +195,7 @@ impl Session {
                 | SignalError::InvalidState(_) => self.rejoin(&error.to_string(), Duration::ZERO),
                 error => self.try_again(false, &error.to_string()),
             },
+            Step::GivenUp(cause) => self.ended = Some(CloseReason::ConnectionLost(cause)),
             Step::Joined(result) => match *result {
                 Ok(joined) => Box::pin(self.rejoined(joined)).await,
                 Err(error @ (JoinError::Unauthorized(_) | JoinError::RoomNotFound(_))) => {
