@@ -106,6 +106,15 @@ pub enum RoomEvent {
         /// Came over the reliable channel.
         reliable: bool,
     },
+    /// A participant wants a digit to be dialled, or tells that a phone has dialled one.
+    Dtmf {
+        /// Identity of the sender, empty when the server or a hidden participant sent it.
+        participant_identity: String,
+        /// Number of the digit in RFC 4733: 0 to 9, 10 for `*`, 11 for `#`, 12 to 15 for `A` to `D`.
+        code: u32,
+        /// The digit as text. It is what livekit-sip goes by.
+        digit: String,
+    },
     /// The connection was lost; trying to get back. Media may go on.
     Reconnecting,
     /// The session goes on as before.

@@ -17,7 +17,10 @@ mod streams;
 pub use error::{CloseReason, JoinError, RoomError};
 pub use events::{ByteStreamEvent, Events, RoomEvent, StreamError, TextStreamEvent};
 pub use livekit_protocol::{DisconnectReason, TrackSource};
-pub use media::{Media, MediaConfig};
+pub use media::{
+    Media, MediaConfig,
+    companion::{Companion, Turn},
+};
 pub use options::{AudioCodec, JoinOptions, LeaveReason, Limits, PublishOptions};
 pub use participant::{Participant, ParticipantKind, ParticipantState, Speaker, Track, TrackKind};
 pub use room::{Publication, Room, RoomStats};

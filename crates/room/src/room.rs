@@ -1,11 +1,11 @@
 //! A participant in a room.
 
 use crate::{
-    core::data::MAX_PACKET,
+    core::{data::MAX_PACKET, feed::Pushed},
     error::{CloseReason, JoinError, RoomError},
     events::Events,
     join,
-    media::{Media, seat::Seat},
+    media::{Media, companion::Companion, seat::Seat},
     options::{JoinOptions, LeaveReason, PublishOptions},
     outgoing::{self, Content},
     participant::Participant,
@@ -112,6 +112,12 @@ impl Room {
         self.shared.seat.is_up()
     }
 
+    /// [`RoomStats::dropped_data`] alone, which costs no look at the media: it may be asked for often.
+    #[must_use]
+    pub fn dropped_data(&self) -> u64 {
+        self.shared.dropped_data.load(Relaxed)
+    }
+
     /// Counters of this participant.
     #[must_use]
     pub fn stats(&self) -> RoomStats {
@@ -121,7 +127,7 @@ impl Room {
             packets_sent: rtp.sent,
             packets_ignored: rtp.ignored,
             malformed_data: self.shared.malformed.load(Relaxed),
-            dropped_data: self.shared.dropped_data.load(Relaxed),
+            dropped_data: self.dropped_data(),
             dropped_frames: self.shared.dropped_frames.load(Relaxed),
         }
     }
@@ -221,6 +227,25 @@ impl Room {
         self.send(reliable, vec![proto::DataPacket { value, ..Default::default() }]).await
     }
 
+    /// Sends a digit of DTMF to everybody: LiveKit's `SipDtmf`. A phone in the room dials it;
+    /// agents are told (`sip_dtmf_received`). `code` is the digit's number in RFC 4733 (0 to 9, 10
+    /// for `*`, 11 for `#`, 12 to 15 for `A` to `D`), `digit` its text.
+    ///
+    /// # Errors
+    /// As [`Room::send_text`].
+    pub async fn send_dtmf(&self, code: u32, digit: &str) -> Result<(), RoomError> {
+        let dtmf = proto::SipDtmf { code, digit: digit.to_owned() };
+        let value = Some(proto::data_packet::Value::SipDtmf(dtmf));
+        self.send(true, vec![proto::DataPacket { value, ..Default::default() }]).await
+    }
+
+    /// Gives the participant a companion, which replaces an earlier one. It has its turns from now
+    /// on, connected or not, also after the room was joined afresh; it is dropped when the
+    /// participant is closed, and at once when that has happened already.
+    pub fn attach(&self, companion: Box<dyn Companion>) {
+        self.shared.seat.attach(companion);
+    }
+
     /// Leaves the room and waits until the server was told (5 s at most).
     pub async fn leave(self, reason: LeaveReason) {
         let (reply, told) = oneshot::channel();
@@ -265,7 +290,7 @@ pub struct RoomStats {
     pub malformed_data: u64,
     /// Data packets and streams dropped because of [`Limits`](crate::Limits).
     pub dropped_data: u64,
-    /// Frames given to [`Publication::send`] that found the queue full.
+    /// Frames given to [`Publication::send`] that newer ones pushed out of a full queue.
     pub dropped_frames: u64,
 }
 
@@ -289,14 +314,16 @@ impl Publication {
         self.published.sid()
     }
 
-    /// Queues one frame; it leaves with the next 20 ms tick. False: the queue is full and the
-    /// frame was dropped. Frames sent before media is connected wait in the queue.
+    /// Queues one frame; it leaves with the next 20 ms tick. A full queue
+    /// ([`Limits::send_queue`](crate::Limits::send_queue)) drops its oldest frame, which
+    /// [`RoomStats::dropped_frames`] counts: what is heard is the latest. Frames sent before media
+    /// is connected wait in the queue. False: the participant is closed.
     pub fn send(&self, frame: RtpFrame) -> bool {
-        let queued = self.published.feed.push(frame);
-        if !queued {
+        let pushed = self.published.feed.push(frame);
+        if pushed == Pushed::ForOldest {
             self.shared.dropped_frames.fetch_add(1, Relaxed);
         }
-        queued
+        pushed != Pushed::Closed
     }
 
     /// Sets who gives the frames. It replaces an earlier source; queued frames go first.

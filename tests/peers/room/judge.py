@@ -111,6 +111,9 @@ class Judge:
     async def data(self, payload, topic="", reliable=True):
         await self.room.local_participant.publish_data(payload, topic=topic, reliable=reliable)
 
+    async def dtmf(self, code, digit):
+        await self.room.local_participant.publish_dtmf(code=code, digit=digit)
+
     async def text(self, text, topic, attributes=None, compress=True):
         """A stream whose whole text is known."""
         info = await self.room.local_participant.send_text(
@@ -245,6 +248,10 @@ class Judge:
                 "reliable": d.kind == rtc.DataPacketKind.KIND_RELIABLE,
             },
         )
+        on(
+            "sip_dtmf_received",
+            lambda d: {"from": who(d.participant), "code": d.code, "digit": d.digit},
+        )
         on("connection_state_changed", lambda state: {"state": state})
         on("disconnected", lambda why: {"reason": reason(why)})
 
@@ -291,7 +298,7 @@ def reason(number):
 
 COMMANDS = {
     "join", "leave", "sees", "publish", "retune", "unpublish", "mute", "attributes", "data",
-    "text", "file", "open", "grow", "close", "stats",
+    "dtmf", "text", "file", "open", "grow", "close", "stats",
 }  # fmt: skip
 
 

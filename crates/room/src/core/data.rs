@@ -127,6 +127,11 @@ pub(crate) enum Incoming {
         topic: String,
         payload: Vec<u8>,
     },
+    Dtmf {
+        identity: String,
+        code: u32,
+        digit: String,
+    },
     Stream {
         id: String,
         opens: bool,
@@ -141,6 +146,7 @@ impl std::fmt::Debug for Incoming {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::User { .. } => "User",
+            Self::Dtmf { .. } => "Dtmf",
             Self::Stream { .. } => "Stream",
             Self::Ignored => "Ignored",
             Self::Malformed => "Malformed",
@@ -177,6 +183,9 @@ impl DataInbox {
                 let topic = user.topic.unwrap_or_default();
                 Incoming::User { identity, topic, payload: user.payload }
             }
+            Some(Value::SipDtmf(proto::SipDtmf { code, digit })) => {
+                Incoming::Dtmf { identity, code, digit }
+            }
             Some(Value::StreamHeader(header)) if header.content_header.is_some() => {
                 let id = header.stream_id.clone();
                 stream(id, true, Packet::Header { header: header.into(), encryption_type: plain })
@@ -191,7 +200,7 @@ impl DataInbox {
                 let trailer = trailer.into();
                 stream(id, false, Packet::Trailer { trailer, encryption_type: plain })
             }
-            // speakers, DTMF, RPC, legacy transcription, …
+            // speakers, RPC, legacy transcription, …
             Some(_) => Incoming::Ignored,
             None => Incoming::Malformed,
         }

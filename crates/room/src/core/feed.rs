@@ -20,19 +20,33 @@ struct State {
     closed: bool,
 }
 
+/// What became of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    Queued,
+    /// Queued, in the place of the oldest.
+    ForOldest,
+    /// The participant is gone.
+    Closed,
+}
+
 impl Feed {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { capacity, state: Mutex::default() }
+        Self { capacity: capacity.max(1), state: Mutex::default() }
     }
 
-    /// False: full or closed.
-    pub(crate) fn push(&self, frame: RtpFrame) -> bool {
+    /// Queues a frame. A full queue gives its oldest up for it.
+    pub(crate) fn push(&self, frame: RtpFrame) -> Pushed {
         let mut state = self.lock();
-        if state.closed || state.queue.len() >= self.capacity {
-            return false;
+        if state.closed {
+            return Pushed::Closed;
+        }
+        let is_full = state.queue.len() >= self.capacity;
+        if is_full {
+            state.queue.pop_front();
         }
         state.queue.push_back(frame);
-        true
+        if is_full { Pushed::ForOldest } else { Pushed::Queued }
     }
 
     pub(crate) fn set_source(&self, source: Box<dyn RtpSource>) {
@@ -88,13 +102,24 @@ mod tests {
     fn the_queue_is_bounded_and_goes_before_the_source() {
         let feed = Feed::new(2);
         feed.set_source(Box::new(|_: Instant| Some(frame(9))));
-        assert!(feed.push(frame(1)) && feed.push(frame(2)) && !feed.push(frame(3)));
-        assert_eq!(drain(&feed, 1), [1, 2]);
+        let push = |timestamp| feed.push(frame(timestamp));
+        assert_eq!([1, 2].map(push), [Pushed::Queued; 2]);
+        assert_eq!([3, 4, 5].map(push), [Pushed::ForOldest; 3]);
+        assert_eq!(drain(&feed, 1), [4, 5]);
+        assert_eq!(push(6), Pushed::Queued);
+        assert_eq!(drain(&feed, 0), [6]);
         assert_eq!(drain(&feed, 1), [9]);
         assert_eq!(drain(&feed, 3), [9, 9, 9]);
         assert_eq!(drain(&feed, 0), [0; 0]);
         feed.close();
-        assert!(!feed.push(frame(4)));
+        assert_eq!(feed.push(frame(7)), Pushed::Closed);
         assert_eq!(drain(&feed, 1), [0; 0]);
+    }
+
+    #[test]
+    fn the_latest_frame_always_has_room() {
+        let feed = Feed::new(0);
+        assert_eq!([1, 2].map(|n| feed.push(frame(n))), [Pushed::Queued, Pushed::ForOldest]);
+        assert_eq!(drain(&feed, 1), [2]);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     data::Incoming,
-    feed::Feed,
+    feed::{Feed, Pushed},
     peer::{MediaSignal, Peer, PeerEvent, Role},
 };
 use crate::{
@@ -228,7 +228,7 @@ fn published_frames_arrive_in_the_wanted_codec() {
         let feed = pair.publish("cid-1", codec);
         pair.run(Duration::from_millis(100));
         for n in 0..3 {
-            assert!(feed.push(frame(&[n; 20], u32::from(n) * 160)));
+            assert_eq!(feed.push(frame(&[n; 20], u32::from(n) * 160)), Pushed::Queued);
             pair.run(Duration::from_millis(20));
         }
         let got: Vec<_> = pair

@@ -1,5 +1,6 @@
 //! The media threads.
 
+pub(crate) mod companion;
 pub(crate) mod seat;
 pub(crate) mod socket;
 mod thread;

@@ -2,7 +2,10 @@
 
 use crate::{
     core::peer::{Peer, PeerEvent, Role, RtpCounts},
-    media::socket::{self, Batch},
+    media::{
+        companion::{Companion, Turn},
+        socket::{self, Batch, MAX_BATCHES},
+    },
     options::Limits,
 };
 use std::{
@@ -18,8 +21,6 @@ use tokio::sync::mpsc;
 
 /// Ticks that are made up for after a seat was busy or the thread late: 200 ms.
 const MAX_OWED: u32 = 10;
-/// Batches read from one socket in one turn; the rest waits for the next.
-const MAX_BATCHES: usize = 8;
 
 /// Shared by a session (negotiation) and a media thread (packets). The thread never waits for the
 /// lock: a seat that is being negotiated is visited 20 ms later.
@@ -36,6 +37,7 @@ pub(crate) struct Seat {
 struct Inner {
     peer: Peer,
     sockets: [Option<UdpSocket>; 2],
+    companion: Option<Box<dyn Companion>>,
     /// Counts of earlier peers of this seat.
     past: RtpCounts,
     /// Time of the last step: a session and a media thread take turns, and str0m's time must not
@@ -87,7 +89,8 @@ impl Seat {
         let backlog = Arc::<Backlog>::default();
         let outlet = Outlet { control, data, limits, backlog: Arc::clone(&backlog) };
         let past = RtpCounts::default();
-        let inner = Inner { peer, sockets: [None, None], past, last: Instant::now() };
+        let (sockets, last) = ([None, None], Instant::now());
+        let inner = Inner { peer, sockets, companion: None, past, last };
         let seat = Self {
             inner: Mutex::new(inner),
             bind,
@@ -131,17 +134,32 @@ impl Seat {
         std::mem::replace(&mut inner.peer, peer)
     }
 
+    /// Puts a companion in the place of the one before, unless the seat is closed.
+    pub(crate) fn attach(&self, companion: Box<dyn Companion>) {
+        let mut inner = self.lock();
+        let unused = match self.is_closed() {
+            true => Some(companion),
+            false => inner.companion.replace(companion),
+        };
+        drop(inner);
+        drop(unused);
+    }
+
     pub(crate) fn counts(&self) -> RtpCounts {
         self.lock().total()
     }
 
-    /// The media thread lets go of the seat at its next turn; sinks and sources are dropped now.
+    /// The media thread lets go of the seat at its next turn; sinks, sources and the companion are
+    /// dropped now.
     pub(crate) fn close(&self) {
         self.closed.store(true, Relaxed);
         let mut inner = self.lock();
         inner.sockets = [None, None];
         inner.past = inner.total();
         inner.peer = Peer::new(true, String::new());
+        let companion = inner.companion.take();
+        drop(inner);
+        drop(companion);
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -198,7 +216,12 @@ impl Inner {
     }
 
     fn turn(&mut self, now: Instant, ticks: u32, batch: &mut Batch) {
-        let wrote = ticks > 0 && self.peer.write_due(now, ticks);
+        if let Some(companion) = &mut self.companion {
+            companion.receive(&mut Turn::new(now, ticks, batch));
+        }
+        // what the companion has read does not wait for a tick
+        let is_due = ticks > 0 || self.companion.is_some();
+        let wrote = is_due && self.peer.write_due(now, ticks);
         for role in Role::ALL {
             if self.peer.has(role) {
                 let wrote = wrote && role == Role::Publisher;
@@ -214,6 +237,9 @@ impl Inner {
             }
         }
         self.write_data(now);
+        if let Some(companion) = &mut self.companion {
+            companion.send(&mut Turn::new(now, ticks, batch));
+        }
     }
 
     fn read(&mut self, role: Role, now: Instant, batch: &mut Batch) -> usize {

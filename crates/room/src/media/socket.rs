@@ -12,6 +12,8 @@ use std::{
 
 /// Datagrams read with one system call.
 const BATCH: usize = 8;
+/// Batches read from one socket in one turn; the rest waits for the next.
+pub(crate) const MAX_BATCHES: usize = 8;
 /// Larger than any packet on an Ethernet path.
 const DATAGRAM: usize = 2048;
 
@@ -64,6 +66,11 @@ impl Batch {
     pub(crate) fn datagram(&self, index: usize) -> Option<(SocketAddr, &[u8])> {
         let (from, length) = self.read.get(index)?;
         Some(((*from)?, self.buffers.get(index)?.get(..*length)?))
+    }
+
+    pub(crate) fn datagram_mut(&mut self, index: usize) -> Option<(SocketAddr, &mut [u8])> {
+        let (from, length) = self.read.get(index)?;
+        Some(((*from)?, self.buffers.get_mut(index)?.get_mut(..*length)?))
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
-        mpsc::{Receiver, RecvError, Sender},
+        mpsc::{Receiver, Sender},
     },
     time::{Duration, Instant},
 };
@@ -35,7 +35,7 @@ pub(crate) fn run(seats: &Receiver<Arc<Seat>>, load: &AtomicUsize, next: &Next) 
     let mut slot = 0;
     loop {
         if wheel.iter().all(Vec::is_empty) {
-            let Ok(seat) = wait(seats) else { return };
+            let Ok(seat) = seats.recv() else { return };
             add(&mut wheel, seat);
             at = Instant::now();
         }
@@ -49,10 +49,6 @@ pub(crate) fn run(seats: &Receiver<Arc<Seat>>, load: &AtomicUsize, next: &Next) 
             turn(seats, now, index == slot, &mut batch, load, next);
         }
     }
-}
-
-fn wait(seats: &Receiver<Arc<Seat>>) -> Result<Arc<Seat>, RecvError> {
-    seats.recv()
 }
 
 fn add(wheel: &mut [Vec<Arc<Seat>>; SLOTS], seat: Arc<Seat>) {

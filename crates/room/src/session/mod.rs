@@ -365,6 +365,9 @@ impl Session {
                 let participant_identity = identity;
                 self.emit(RoomEvent::Data { participant_identity, topic, payload, reliable });
             }
+            Incoming::Dtmf { identity, code, digit } => {
+                self.emit(RoomEvent::Dtmf { participant_identity: identity, code, digit });
+            }
             Incoming::Stream { id, opens, packet } => self.streams.push(id, opens, packet),
             Incoming::Ignored => {}
             Incoming::Malformed => {

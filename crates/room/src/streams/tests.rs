@@ -26,7 +26,7 @@ impl Receiver {
         match self.inbox.read(bytes, true) {
             Incoming::Stream { id, opens, packet } => self.streams.push(id, opens, packet),
             Incoming::Malformed => self.malformed += 1,
-            Incoming::User { .. } | Incoming::Ignored => {}
+            Incoming::User { .. } | Incoming::Dtmf { .. } | Incoming::Ignored => {}
         }
     }
 

@@ -21,6 +21,7 @@ mod tone;
 
 // The tests.
 mod audio;
+mod companion;
 mod ends;
 mod loss;
 mod people;
