@@ -226,6 +226,11 @@ impl From<EngineError> for ApiError {
             }
             EngineError::Unconfigured(message) => Self::new(ErrorCode::NotConfigured, message),
             EngineError::CallFailed(call) => call_failed(*call),
+            EngineError::LegUnavailable(error) => {
+                Self::new(ErrorCode::LegUnavailable, "the phone's leg cannot be reached now")
+                    .retry_after(Duration::from_secs(2))
+                    .internal(error)
+            }
             EngineError::Stopping => {
                 Self::new(ErrorCode::Stopping, "the server is stopping and takes no new calls")
                     .retry_after(Duration::from_secs(5))

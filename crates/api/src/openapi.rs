@@ -11,7 +11,7 @@ use utoipa::openapi::{
 use utoipa::{Modify, OpenApi};
 
 use crate::code::ErrorCode;
-use crate::dto::{AgentEvent, LineEvent, StatusEvent};
+use crate::dto::{AgentEvent, DtmfEvent, HoldEvent, LineEvent, StatusEvent};
 use crate::error::ErrorBody;
 use crate::handlers::{
     assistants, calls, events, keys, livekit, outbound, recording, server, trunks,
@@ -46,6 +46,7 @@ pub fn openapi() -> Document {
         calls::read,
         calls::erase,
         calls::hang_up,
+        calls::dtmf,
         calls::transcript,
         recording::read,
         calls::deliveries,
@@ -60,7 +61,7 @@ pub fn openapi() -> Document {
         server::metrics,
         server::openapi_json,
     ),
-    components(schemas(ErrorBody<'_>, StatusEvent, LineEvent, AgentEvent)),
+    components(schemas(ErrorBody<'_>, StatusEvent, LineEvent, AgentEvent, HoldEvent, DtmfEvent)),
     tags(
         (name = "calls", description = "Placing calls and seeing what became of them."),
         (name = "assistants", description = "What is said, by which agent, and what happens afterwards."),
@@ -143,7 +144,7 @@ fn codes(status: StatusCode) -> String {
 
 /// In what is answered every key is always there, be it as `null`, unless its struct leaves it out.
 fn require_what_is_always_there(document: &mut Document) {
-    const BODIES: [&str; 7] = [
+    const BODIES: [&str; 8] = [
         "PlaceCall",
         "CreateAssistant",
         "ChangeAssistant",
@@ -151,6 +152,7 @@ fn require_what_is_always_there(document: &mut Document) {
         "CreateTrunk",
         "ChangeTrunk",
         "CreateKey",
+        "SendDtmf",
     ];
     let components = document.components.get_or_insert_default();
     for (name, schema) in &mut components.schemas {

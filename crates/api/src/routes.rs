@@ -27,6 +27,7 @@ fn routes(map: &mut RouteMap<'_>) {
     map.at("/calls", |at| at.get(calls::list));
     map.at("/calls/{room_name}", |at| at.get(calls::read).delete(calls::erase));
     map.at("/calls/{room_name}/hangup", |at| at.post(calls::hang_up));
+    map.at("/calls/{room_name}/dtmf", |at| at.post(calls::dtmf));
     map.at("/calls/{room_name}/transcript", |at| at.get(calls::transcript));
     map.at("/calls/{room_name}/recording", |at| at.get(recording::read));
     map.at("/calls/{room_name}/events", |at| at.stream(events::follow));

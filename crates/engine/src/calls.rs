@@ -6,12 +6,13 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use outdial_domain::ports::{CallFilter, Delivery, Page, PageRequest, RecordingSource};
 use outdial_domain::{
-    AccountId, Call, Error, ErrorKind, HangUpReason, Hint, Recording, RoomName, Status, Tombstone,
-    TranscriptLine, WebhookState,
+    AccountId, Call, Digits, Error, ErrorKind, HangUpReason, Hint, Recording, RoomName, Status,
+    Tombstone, TranscriptLine, WebhookState,
 };
 use tokio::sync::oneshot;
 
 use crate::live::{Entry, Request};
+use crate::steps::bounded;
 use crate::watch::{CallWatch, WatchPosition};
 use crate::{Engine, EngineError, Inner, Result};
 
@@ -63,6 +64,38 @@ impl Engine {
             return Ok(Arc::unwrap_or_clone(call));
         }
         self.change(room, |call, now| call.decide_hang_up(now, HangUpReason::Api)).await
+    }
+
+    /// Sends digits to the callee of a call in progress, behind those that are still being sent.
+    /// Returns when they are on their way.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when the call is not in progress, its phone takes no digits or too many
+    /// wait; `Unconfigured`; `LegUnavailable`; or when the store fails.
+    pub async fn send_dtmf(
+        &self,
+        account: &AccountId,
+        room: &RoomName,
+        digits: &Digits,
+    ) -> Result<Call> {
+        let call = self.call(account, room).await?;
+        let conflict = |why: String| Err(EngineError::Conflict(why));
+        match call.status() {
+            Status::InProgress => {}
+            Status::Ended => return conflict("the call has ended".to_owned()),
+            _ => return conflict("the call is not answered yet".to_owned()),
+        }
+        let provider = &self.inner.backend(call.order.route)?.provider;
+        let identity = call.order.participant_identity();
+        let limit = self.inner.parts.policy.outside_timeout;
+        let sent = bounded(limit, "send_dtmf", provider.send_dtmf(room, &identity, digits)).await;
+        let Err(error) = sent else { return Ok(call) };
+        match error.kind {
+            // The end, or another node has the leg.
+            ErrorKind::NotFound => conflict("the phone is not in the call here".to_owned()),
+            ErrorKind::Conflict | ErrorKind::Refused | ErrorKind::Busy => conflict(error.message),
+            _ => Err(EngineError::LegUnavailable(error)),
+        }
     }
 
     /// Sends the webhook of an ended call again, as if for the first time.

@@ -55,6 +55,9 @@ pub enum EngineError {
     /// The call ended before its leg had joined; it is on record.
     #[error("the call ended before the phone was dialled")]
     CallFailed(Box<Call>),
+    /// The phone's leg cannot be reached now; it may be later.
+    #[error("the phone's leg cannot be reached")]
+    LegUnavailable(#[source] Error),
     /// The server is stopping and takes no new calls.
     #[error("the server is stopping")]
     Stopping,

@@ -33,7 +33,7 @@ pub use self::error::{EngineError, Result};
 pub use self::place::CallRequest;
 pub use self::policy::Policy;
 pub use self::vault::{Vault, VaultError};
-pub use self::watch::{CallWatch, WatchEvent, WatchPosition, WatchPositionError};
+pub use self::watch::{CallWatch, Passing, WatchEvent, WatchPosition, WatchPositionError};
 
 /// What carries the calls of a [`Route`]: rooms, and a provider that dials into them.
 #[derive(Clone)]
@@ -195,9 +195,14 @@ impl Engine {
             let stopping = Error::new(ErrorKind::Unavailable, "ready", "the server is stopping");
             ready.push(("engine", Err(stopping)));
         }
-        // Routes may share rooms; one check each for what is set up.
-        for (route, name) in [(Route::Sandbox, "sandbox"), (Route::Twilio, "livekit")] {
-            if let Some(Ok(backend)) = parts.backends.get(&route) {
+        // The routes of real phones share their rooms: one check for whichever is set up.
+        const CHECKS: [(&str, &[Route]); 2] = [
+            ("sandbox", &[Route::Sandbox]),
+            ("livekit", &[Route::Twilio, Route::Direct, Route::Exotel]),
+        ];
+        for (name, routes) in CHECKS {
+            let backend = routes.iter().find_map(|route| parts.backends.get(route)?.as_ref().ok());
+            if let Some(backend) = backend {
                 ready.push((name, backend.rooms.check().await));
             }
         }
@@ -226,8 +231,3 @@ impl Inner {
         }
     }
 }
-
-/// The guide's example is compiled and run.
-#[cfg(doctest)]
-#[doc = include_str!("../../../docs/adding-a-provider.md")]
-struct AddingAProvider;

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use outdial_domain::ports::HintSink;
 use outdial_domain::{AgentState, Call, Hint, RoomName};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use crate::watch::Passing;
 
 /// A request; answered when the decision is saved.
 pub(crate) enum Request {
@@ -24,6 +26,8 @@ pub(crate) struct Entry {
     pub(crate) seen: watch::Receiver<Arc<Call>>,
     /// What the agent says that it does.
     pub(crate) agent: watch::Receiver<Option<AgentState>>,
+    /// What those are told who watch now.
+    pub(crate) passing: broadcast::Sender<Passing>,
 }
 
 /// A worker's ends of its channels.
@@ -33,6 +37,7 @@ pub(crate) struct Mailbox {
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) seen: watch::Sender<Arc<Call>>,
     pub(crate) agent: watch::Sender<Option<AgentState>>,
+    pub(crate) passing: broadcast::Sender<Passing>,
 }
 
 /// All workers of this node.
@@ -49,6 +54,8 @@ impl Default for Live {
 
 /// A call has one worker only, so few hints wait; a chatty source waits for the store.
 const WAITING: usize = 32;
+/// A watcher that lags behind so many passing events misses the oldest.
+const PASSING: usize = 64;
 
 impl Live {
     /// Registers a worker; `None` when the call has one.
@@ -61,11 +68,17 @@ impl Live {
         let (requests, received) = mpsc::channel(4);
         let (seen, seen_receiver) = watch::channel(Arc::new(call.clone()));
         let (agent, agent_receiver) = watch::channel(None);
-        let entry =
-            Entry { hints: sink.clone(), requests, seen: seen_receiver, agent: agent_receiver };
+        let passing = broadcast::Sender::new(PASSING);
+        let entry = Entry {
+            hints: sink.clone(),
+            requests,
+            seen: seen_receiver,
+            agent: agent_receiver,
+            passing: passing.clone(),
+        };
         calls.insert(call.room_name().clone(), entry.clone());
         self.count.send_replace(calls.len());
-        Some((entry, Mailbox { sink, hints, requests: received, seen, agent }))
+        Some((entry, Mailbox { sink, hints, requests: received, seen, agent, passing }))
     }
 
     pub(crate) fn leave(&self, room: &RoomName) {

@@ -51,6 +51,8 @@ impl CallRequest {
 
 /// How long a queued call may wait for its trunk.
 const QUEUE: Duration = Duration::from_secs(24 * 3600);
+/// Exotel takes 200 calls a minute. Source: its documentation of vSIP trunks.
+const EXOTEL_CALLS_PER_SECOND: f64 = 200.0 / 60.0;
 /// How often a full trunk is tried again.
 const FULL_AGAIN: Duration = Duration::from_millis(200);
 
@@ -223,6 +225,16 @@ fn answer(call: Call) -> Result<Call> {
     if failed { Err(EngineError::CallFailed(Box::new(call))) } else { Ok(call) }
 }
 
+/// How many calls a second a trunk may start; `None`: no limit.
+fn calls_per_second(trunk: &Trunk, twilio: f64) -> Option<f64> {
+    let usual = match trunk.route() {
+        Route::Sandbox => None,
+        Route::Twilio | Route::Direct => Some(twilio),
+        Route::Exotel => Some(EXOTEL_CALLS_PER_SECOND),
+    };
+    trunk.calls_per_second.or(usual)
+}
+
 impl Inner {
     async fn callable_assistant(&self, account: &AccountId, id: AssistantId) -> Result<Assistant> {
         let assistant = self.parts.store.assistant(account, id).await?;
@@ -233,12 +245,8 @@ impl Inner {
 
     /// The least time between two calls that start on a trunk.
     pub(crate) fn spacing(&self, trunk: &Trunk) -> Option<Duration> {
-        let default = self.parts.policy.twilio_calls_per_second;
-        let per_second = match trunk.route() {
-            Route::Twilio => Some(trunk.calls_per_second.unwrap_or(default)),
-            Route::Sandbox | Route::Exotel => trunk.calls_per_second,
-        };
-        per_second.and_then(|rate| Duration::try_from_secs_f64(1.0 / rate).ok())
+        let rate = calls_per_second(trunk, self.parts.policy.twilio_calls_per_second)?;
+        Duration::try_from_secs_f64(1.0 / rate).ok()
     }
 
     fn order(
@@ -293,5 +301,34 @@ impl Inner {
                 .unwrap_or(u32::MAX),
             created_at: self.now(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use outdial_domain::TrunkRoute;
+    use outdial_testkit::sample;
+
+    use super::*;
+
+    #[test]
+    fn a_trunk_that_says_nothing_starts_calls_at_its_service_s_pace() {
+        let check = |sandbox, call_service, route, own, expect| {
+            let account = sample::account().account_id;
+            let calls_per_second = own;
+            let trunk =
+                Trunk { sandbox, call_service, route, calls_per_second, ..sample::trunk(&account) };
+            let got = super::calls_per_second(&trunk, 1.0);
+            assert_eq!(got, expect, "{sandbox} {call_service} {route:?} {own:?}");
+        };
+        use CallService::{Exotel, Twilio};
+        use TrunkRoute::{Direct, LivekitSip};
+        check(true, Exotel, LivekitSip, None, None);
+        check(true, Twilio, Direct, Some(7.0), Some(7.0));
+        check(false, Twilio, LivekitSip, None, Some(1.0));
+        check(false, Twilio, Direct, None, Some(1.0));
+        check(false, Twilio, Direct, Some(0.5), Some(0.5));
+        check(false, Exotel, LivekitSip, None, Some(200.0 / 60.0));
+        check(false, Exotel, LivekitSip, Some(10.0), Some(10.0));
     }
 }

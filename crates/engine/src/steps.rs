@@ -71,7 +71,7 @@ impl Worker {
                 tracing::warn!(room = ?self.call.room_name(), %error, "a call could not be set up");
                 LegEnd::Failed {
                     outcome: Outcome::Failed,
-                    cause: setup_cause(self.call.order.route, &error),
+                    cause: setup_cause(self.call.order.route, self.known.has_dialled, &error),
                 }
             }
         };
@@ -133,12 +133,7 @@ impl Worker {
             participant_identity: order.participant_identity(),
             to_number: order.to_number.clone(),
             from_number: order.from_number.clone(),
-            trunk: TrunkAccess {
-                address: trunk.address,
-                transport: trunk.transport,
-                auth_username: trunk.auth_username,
-                auth_password,
-            },
+            trunk: TrunkAccess::of(&trunk, auth_password),
             ringing_timeout: policy.ringing_timeout,
             max_duration: policy.ringing_timeout
                 + Duration::from_secs(u64::from(order.max_duration_secs) + 30),
@@ -288,7 +283,8 @@ impl Worker {
     }
 }
 
-async fn bounded<T>(
+/// `work`, as long as it does not take longer than `limit`.
+pub(crate) async fn bounded<T>(
     limit: Duration,
     operation: &'static str,
     work: impl Future<Output = Result<T, Error>>,
@@ -298,8 +294,17 @@ async fn bounded<T>(
     })
 }
 
-fn setup_cause(route: Route, error: &Error) -> Cause {
-    let layer = if route == Route::Sandbox { Layer::Server } else { Layer::Livekit };
+fn setup_cause(route: Route, dialled: bool, error: &Error) -> Cause {
+    let layer = match route {
+        Route::Sandbox => Layer::Server,
+        Route::Twilio => Layer::Livekit,
+        // Room and agent are LiveKit's; the dial is ours, and what stops it is the trunk.
+        Route::Exotel | Route::Direct if !dialled => Layer::Livekit,
+        Route::Exotel | Route::Direct => match error.kind {
+            ErrorKind::Refused | ErrorKind::Unavailable => Layer::Sip,
+            _ => Layer::Server,
+        },
+    };
     let code = match error.kind {
         ErrorKind::Refused => "refused",
         ErrorKind::Unavailable => "unavailable",

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use outdial_domain::{AgentState, Call, Status, TranscriptLine};
+use outdial_domain::{AgentState, Call, Digit, Status, TranscriptLine};
+use tokio::sync::broadcast;
 
 use crate::live::Entry;
 use crate::{Inner, Result};
@@ -67,6 +68,8 @@ pub enum WatchEvent {
         /// What.
         state: AgentState,
     },
+    /// Something passed that is not kept. Only whoever watches live learns of it.
+    Passing(Passing),
     /// A line of the transcript.
     Line {
         /// Its number; the first is 0.
@@ -76,13 +79,49 @@ pub enum WatchEvent {
     },
 }
 
+/// Something that happens during a call and is not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passing {
+    /// The callee's side has put the call on hold.
+    Held {
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// The hold is over.
+    Resumed {
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// The callee has pressed a key.
+    Dtmf {
+        /// When.
+        at: DateTime<Utc>,
+        /// Which.
+        digit: Digit,
+    },
+}
+
 /// Follows a call until its end.
 pub struct CallWatch {
     engine: Arc<Inner>,
     call: Arc<Call>,
     position: WatchPosition,
-    live: Option<Entry>,
+    live: Option<Live>,
     agent: Option<AgentState>,
+    /// What has passed since the last news.
+    passed: Vec<Passing>,
+}
+
+/// A call that is worked on here.
+struct Live {
+    entry: Entry,
+    passing: broadcast::Receiver<Passing>,
+}
+
+impl Live {
+    fn of(entry: Entry) -> Self {
+        Self { passing: entry.passing.subscribe(), entry }
+    }
 }
 
 /// How often a call is read that no worker of this node holds.
@@ -90,8 +129,8 @@ const READ_AGAIN: Duration = Duration::from_secs(1);
 
 impl CallWatch {
     pub(crate) fn new(engine: Arc<Inner>, call: Call, position: WatchPosition) -> Self {
-        let live = engine.live.find(call.room_name());
-        Self { engine, call: Arc::new(call), position, live, agent: None }
+        let live = engine.live.find(call.room_name()).map(Live::of);
+        Self { engine, call: Arc::new(call), position, live, agent: None, passed: Vec::new() }
     }
 
     /// Waits for something new: events with the position behind each. `None` when the call has ended
@@ -133,11 +172,16 @@ impl CallWatch {
             self.position.lines += 1;
             events.push((self.position, WatchEvent::Line { index, line }));
         }
-        let agent = self.live.as_ref().and_then(|live| *live.agent.borrow());
+        let agent = self.live.as_ref().and_then(|live| *live.entry.agent.borrow());
         if let Some(state) = agent.filter(|_| end.is_none() && agent != self.agent) {
             self.agent = agent;
             events.push((self.position, WatchEvent::Agent { state }));
         }
+        if let Some(live) = &mut self.live {
+            self.passed.extend(std::iter::from_fn(|| next_passing(&mut live.passing)));
+        }
+        let position = self.position;
+        events.extend(self.passed.drain(..).map(|event| (position, WatchEvent::Passing(event))));
         if let Some((status, at)) = end {
             events.push(self.status(status, at));
         }
@@ -154,13 +198,20 @@ impl CallWatch {
     async fn wait(&mut self) -> Result<bool> {
         let stopping = self.engine.stopping.clone();
         if let Some(live) = &mut self.live {
-            let changed = tokio::select! {
+            let Live { entry, passing } = live;
+            let goes_on = tokio::select! {
                 () = stopping.cancelled() => return Ok(false),
-                changed = live.seen.changed() => changed,
-                changed = live.agent.changed() => changed,
+                changed = entry.seen.changed() => changed.is_ok(),
+                changed = entry.agent.changed() => changed.is_ok(),
+                Ok(event) = passing.recv() => {
+                    self.passed.push(event);
+                    true
+                }
             };
-            self.call = live.seen.borrow_and_update().clone();
-            if changed.is_err() {
+            self.call = entry.seen.borrow_and_update().clone();
+            if !goes_on {
+                // What passed last is still to be told.
+                self.passed.extend(std::iter::from_fn(|| next_passing(passing)));
                 self.live = None;
             }
             return Ok(true);
@@ -173,8 +224,19 @@ impl CallWatch {
             Some(call) => self.call = Arc::new(call),
             None => return Ok(false),
         }
-        self.live = self.engine.live.find(self.call.room_name());
+        self.live = self.engine.live.find(self.call.room_name()).map(Live::of);
         Ok(true)
+    }
+}
+
+/// The next of those that wait; what a watcher was too slow for is skipped.
+fn next_passing(passing: &mut broadcast::Receiver<Passing>) -> Option<Passing> {
+    loop {
+        match passing.try_recv() {
+            Ok(event) => return Some(event),
+            Err(broadcast::error::TryRecvError::Lagged(_)) => {}
+            Err(_) => return None,
+        }
     }
 }
 

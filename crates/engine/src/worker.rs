@@ -15,6 +15,7 @@ use crate::Inner;
 use crate::duty::{self, Duty, Known, LINGER};
 use crate::live::{Mailbox, Request};
 use crate::recording::Kept;
+use crate::watch::Passing;
 
 /// Why a worker stopped before its work was done.
 pub(crate) enum Stop {
@@ -205,8 +206,14 @@ impl Worker {
             Hint::AgentState { state, .. } => {
                 self.mailbox.agent.send_replace(Some(*state));
             }
+            Hint::Held { at } => self.pass(Passing::Held { at: *at }),
+            Hint::Resumed { at } => self.pass(Passing::Resumed { at: *at }),
+            Hint::Dtmf { at, digit } => self.pass(Passing::Dtmf { at: *at, digit: *digit }),
             Hint::Line(_) | Hint::TranscriptEnded { .. } => {}
-            _ => self.known.has_leg = true,
+            Hint::Joined { .. }
+            | Hint::Ringing { .. }
+            | Hint::Answered { .. }
+            | Hint::Media { .. } => self.known.has_leg = true,
         }
         if let Hint::Line(line) = hint {
             if self.call.termination.is_none() {
@@ -221,6 +228,12 @@ impl Worker {
             tracing::debug!(room = ?self.call.room_name(), ?hint, "news of a call");
         }
         news && (matches!(hint, Hint::Ended { .. }) || standing(&self.call) != before)
+    }
+
+    /// Tells those who watch.
+    fn pass(&self, event: Passing) {
+        // It fails when nobody does.
+        let _ = self.mailbox.passing.send(event);
     }
 
     /// Saves the record and new lines. A failing store does not stop the call: the save is repeated,
@@ -286,7 +299,12 @@ impl Worker {
     }
 
     async fn save_what_is_left(mut self) {
-        if !self.lines.is_empty() || self.known.unsaved_since.is_some() {
+        // What was told before the stop is not lost by it.
+        let mut news = false;
+        while let Ok(hint) = self.mailbox.hints.try_recv() {
+            news |= self.note(hint);
+        }
+        if news || !self.lines.is_empty() || self.known.unsaved_since.is_some() {
             // A loss here is made good by looking after the restart.
             let _ = self.save().await;
         }

@@ -5,11 +5,9 @@ use livekit_protocol::participant_info::State;
 use livekit_protocol::{DisconnectReason, ParticipantInfo};
 use outdial_domain::{Hint, LegEnd, Participant};
 
-/// The attribute in which livekit-sip keeps [`CallStatus`].
-/// Source: livekit/protocol, `livekit/attrs.go`.
-pub(crate) const CALL_STATUS: &str = "sip.callStatus";
+use crate::attributes::CALL_STATUS;
 
-/// Where a leg stands, by its attribute `sip.callStatus`. A leg that was refused keeps `dialing` or
+/// Where a leg stands, by its attribute [`CALL_STATUS`]. A leg that was refused keeps `dialing` or
 /// `ringing` to its end. Source: livekit/sip 1.8, `pkg/sip/participant.go`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CallStatus {
@@ -35,6 +33,17 @@ impl CallStatus {
             "active" | "automation" => Self::Active,
             "hangup" => Self::Hangup,
             _ => Self::Unknown,
+        }
+    }
+
+    /// The attribute's value; empty for [`CallStatus::Unknown`], which is none.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "",
+            Self::Dialing => "dialing",
+            Self::Ringing => "ringing",
+            Self::Active => "active",
+            Self::Hangup => "hangup",
         }
     }
 
@@ -191,6 +200,10 @@ mod tests {
                 .collect()
         };
         assert_eq!(kinds(CallStatus::Unknown), ["joined"]);
+        use CallStatus::{Active, Dialing, Hangup, Ringing, Unknown};
+        for status in [Unknown, Dialing, Ringing, Active, Hangup] {
+            assert_eq!(CallStatus::parse(status.as_str()), status);
+        }
         assert_eq!(kinds(CallStatus::parse("dialing")), ["joined"]);
         assert_eq!(kinds(CallStatus::parse("ringing")), ["joined", "ringing"]);
         assert_eq!(kinds(CallStatus::parse("active")), ["joined", "answered"]);

@@ -1,14 +1,15 @@
 #![doc = include_str!("../README.md")]
 
+pub mod attributes;
 mod config;
 mod dial_error;
 mod error;
 mod leg;
+mod presence;
 mod rooms;
 mod sip;
 mod text;
 mod twirp;
-mod unseen;
 mod webhook;
 
 #[cfg(any(test, feature = "testing"))]

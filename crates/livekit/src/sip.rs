@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use livekit_protocol as proto;
 use outdial_domain::ports::DialRequest;
-use outdial_domain::{Error, ErrorKind, LegEnd, Participant, Result, RoomName, SipTransport};
+use outdial_domain::{
+    Error, ErrorKind, LegEnd, MediaEncryption, Participant, Result, RoomName, SipTransport,
+};
 
 use crate::leg::Leg;
 use crate::rooms::admin_of;
@@ -145,8 +147,14 @@ fn message_of(
         transport: transport.into(),
         auth_username: trunk.auth_username.clone().unwrap_or_default(),
         auth_password: password.map_or_else(String::new, |p| p.expose().to_owned()),
+        from_host: trunk.from_host.as_ref().map_or_else(String::new, |h| h.as_str().to_owned()),
         ..Default::default()
     };
+    let encryption = i32::from(match trunk.media_encryption {
+        MediaEncryption::Disabled => proto::SipMediaEncryption::SipMediaEncryptDisable,
+        MediaEncryption::Require => proto::SipMediaEncryption::SipMediaEncryptRequire,
+    });
+    #[expect(deprecated, reason = "servers that know no `media` must not fall back to plain RTP")]
     Ok(proto::CreateSipParticipantRequest {
         trunk: Some(outbound),
         sip_call_to: request.to_number.as_str().to_owned(),
@@ -158,6 +166,8 @@ fn message_of(
         ringing_timeout: Some(duration(ringing)),
         max_call_duration: Some(duration(request.max_duration)),
         wait_until_answered: true,
+        media_encryption: encryption,
+        media: Some(proto::SipMediaConfig { encryption: Some(encryption), ..Default::default() }),
         ..Default::default()
     })
 }

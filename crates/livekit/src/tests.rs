@@ -48,10 +48,10 @@ fn dial_request() -> DialRequest {
         to_number: "+15550199999".parse().unwrap(),
         from_number: Some("+15550100000".parse().unwrap()),
         trunk: TrunkAccess {
-            address: Some("acme.pstn.twilio.com".parse().unwrap()),
-            transport: SipTransport::Tls,
             auth_username: Some("user".into()),
             auth_password: Some(Secret::new("password")),
+            from_host: Some("acme.example.com".parse().unwrap()),
+            ..TrunkAccess::at(Some("acme.pstn.twilio.com".parse().unwrap()), SipTransport::Tls)
         },
         ringing_timeout: Duration::from_secs(300),
         max_duration: Duration::from_secs(600),
@@ -224,8 +224,11 @@ async fn a_dial_says_all_that_livekit_sip_needs() {
     // 300 s were asked for, but LiveKit gives up after 80 s and then tells nothing.
     assert_eq!(message.ringing_timeout.unwrap().seconds, 70);
     assert_eq!(message.max_call_duration.unwrap().seconds, 600);
+    let required = i32::from(proto::SipMediaEncryption::SipMediaEncryptRequire);
+    assert_eq!(message.media.unwrap().encryption, Some(required));
     let trunk = message.trunk.unwrap();
     assert_eq!(trunk.hostname, "acme.pstn.twilio.com");
+    assert_eq!(trunk.from_host, "acme.example.com");
     assert_eq!(trunk.transport(), proto::SipTransport::Tls);
     assert_eq!((trunk.auth_username.as_str(), trunk.auth_password.as_str()), ("user", "password"));
 }

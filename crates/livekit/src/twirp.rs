@@ -173,19 +173,17 @@ impl Twirp {
             .map_err(Failure::Token)
     }
 
-    /// A token to join a room with, and not for this API.
+    /// The making of a token to join a room with, and not for this API.
     pub(crate) fn join_token(
         &self,
         grants: VideoGrants,
         identity: &str,
         lifetime: Duration,
-    ) -> Result<String, Failure> {
+    ) -> AccessToken {
         AccessToken::with_api_key(&self.api_key, self.api_secret.expose())
             .with_ttl(lifetime)
             .with_identity(identity)
             .with_grants(grants)
-            .to_jwt()
-            .map_err(Failure::Token)
     }
 
     async fn post<A: Message + Default>(

@@ -1,5 +1,6 @@
 //! The voices of a call, on their way to the one sink.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,9 +8,9 @@ use outdial_domain::Speaker;
 use outdial_domain::ports::{AudioCodec, AudioPacket, AudioSink};
 use outdial_room::{RtpPacket, RtpSink};
 
-/// The sink of a call, shared by its tracks.
+/// The sink of a call, shared by its tracks. It is dropped with the last of them and this.
 #[derive(Clone)]
-pub(crate) struct Audio(Arc<Shared>);
+pub struct Audio(Arc<Shared>);
 
 struct Shared {
     // Held for one write only. The tracks of a room are served by one thread, so nobody waits.
@@ -18,13 +19,20 @@ struct Shared {
 }
 
 impl Audio {
-    pub(crate) fn new(sink: Box<dyn AudioSink>) -> Self {
+    /// Shares a sink.
+    pub fn new(sink: Box<dyn AudioSink>) -> Self {
         Self(Arc::new(Shared { sink: Mutex::new(sink), streams: AtomicU32::new(0) }))
     }
 
-    /// Where the packets of one track go.
-    pub(crate) fn track(&self, speaker: Speaker) -> Box<dyn RtpSink> {
+    /// Where the packets of one track go. A change of SSRC or codec begins another stream.
+    pub fn track(&self, speaker: Speaker) -> Box<dyn RtpSink> {
         Box::new(Track { shared: Arc::clone(&self.0), speaker, stream: None })
+    }
+}
+
+impl fmt::Debug for Audio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Audio")
     }
 }
 

@@ -69,6 +69,18 @@ impl Notes {
         self.ending.is_partial |= self.people.may_have_spoken();
     }
 
+    /// We are the leg, and the callee has answered.
+    pub(crate) fn leg_answered(&mut self) {
+        self.people.leg_answered();
+        self.ending.is_partial |= !self.is_listening;
+    }
+
+    /// We are the leg, and it has ended.
+    pub(crate) fn leg_ended(&mut self, now: Moment) {
+        self.people.leg_ended();
+        self.ending.leg.get_or_insert(now.tick);
+    }
+
     /// The connection was lost: streams are cut off, and others may have been missed.
     pub(crate) fn cut_off(&mut self, now: Moment) {
         self.missed();

@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use livekit_protocol::DisconnectReason;
 use outdial_domain::{AgentState, Hint, LegEnd, Participant, Speaker};
+use outdial_livekit::attributes::CALL_STATUS;
 use outdial_livekit::{CallStatus, Leg, leg_end_of_disconnect};
 use tokio::time::Instant;
 
 use crate::moment::Moment;
 
-/// livekit-sip's attribute of a phone. Source: livekit/protocol, `livekit/attrs.go`.
-const CALL_STATUS: &str = "sip.callStatus";
 /// Attributes of an agent, and of an avatar that only lends it a voice.
 /// Source: livekit-agents 1.8, `types.py`.
 const AGENT_STATE: &str = "lk.agent.state";
@@ -47,6 +46,8 @@ impl Sighting<'_> {
 pub(crate) struct People {
     callee: String,
     leg: Option<Phone>,
+    /// The callee has answered, as the leg itself tells.
+    is_answered: bool,
     is_over: bool,
     /// Everybody of kind `AGENT` who was ever here: what they sent may arrive after they left.
     agents: BTreeMap<String, Agent>,
@@ -75,7 +76,13 @@ struct Agent {
 impl People {
     /// Nobody is there yet.
     pub(crate) fn new(callee: &str) -> Self {
-        Self { callee: callee.to_owned(), leg: None, is_over: false, agents: BTreeMap::new() }
+        Self {
+            callee: callee.to_owned(),
+            leg: None,
+            is_answered: false,
+            is_over: false,
+            agents: BTreeMap::new(),
+        }
     }
 
     /// Whose words or voice it is that comes from, or on behalf of, `identity`.
@@ -100,7 +107,19 @@ impl People {
     /// Whether words may have been spoken already: the callee has answered or an agent speaks.
     pub(crate) fn may_have_spoken(&self) -> bool {
         let speaks = |agent: &Agent| agent.state == Some(AgentState::Speaking);
-        self.leg.as_ref().is_some_and(|phone| phone.answered) || self.agents.values().any(speaks)
+        self.is_answered
+            || self.leg.as_ref().is_some_and(|phone| phone.answered)
+            || self.agents.values().any(speaks)
+    }
+
+    /// The leg itself tells that the callee has answered. It is no hint, as is nothing it tells.
+    pub(crate) fn leg_answered(&mut self) {
+        self.is_answered = true;
+    }
+
+    /// The leg itself tells that it has ended.
+    pub(crate) fn leg_ended(&mut self) {
+        self.is_over = true;
     }
 
     /// Someone is there, or has changed.

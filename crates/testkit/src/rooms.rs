@@ -13,8 +13,8 @@ use outdial_domain::ports::{
     DialRequest, Dialed, DispatchRequest, HintSink, LegLook, Provider, RoomLook, Rooms, TrunkAccess,
 };
 use outdial_domain::{
-    AssistantId, CallService, E164, EndReason, Facts, HangUpReason, Hint, LegEnd, Outcome,
-    RoomName, Termination,
+    AssistantId, CallService, Digits, E164, EndReason, ErrorKind, Facts, HangUpReason, Hint,
+    LegEnd, Outcome, RoomName, Termination,
 };
 use serde_json::json;
 use tokio::sync::mpsc::Receiver;
@@ -54,6 +54,7 @@ pub async fn all(fixture: &Fixture) {
     an_answer_is_told_and_seen(fixture).await;
     a_hung_up_leg_ends(fixture).await;
     a_leg_is_canceled_before_the_answer(fixture).await;
+    digits_reach_an_answered_leg_only(fixture).await;
     another_identity_is_left_alone(fixture).await;
     another_room_is_left_alone(fixture).await;
     deleting_the_room_ends_the_leg(fixture).await;
@@ -135,12 +136,7 @@ pub async fn an_answer_is_told_and_seen(fixture: &Fixture) {
     let facts = fixture.answered(&mut hints).await;
     assert!(facts.ringing_at <= facts.answered_at, "it does not ring after the answer: {facts:?}");
     fixture
-        .eventually("a look shows the answer", async || {
-            match fixture.look_at_leg(&room, number).await {
-                LegLook::Present(seen) => seen.iter().any(|h| matches!(h, Hint::Answered { .. })),
-                LegLook::Absent => panic!("an answered leg is absent"),
-            }
-        })
+        .eventually("a look shows the answer", async || fixture.is_answered(&room, number).await)
         .await;
     fixture.delete(&room).await;
 }
@@ -156,6 +152,34 @@ pub async fn a_hung_up_leg_ends(fixture: &Fixture) {
     check_api_hangup(&facts);
     fixture.leg_goes(&room, number).await;
     fixture.hang_up(&room, number).await;
+    fixture.delete(&room).await;
+}
+
+/// [`Provider::send_dtmf`] succeeds once the leg is answered; before that it is a conflict, and
+/// without a leg nothing is found.
+pub async fn digits_reach_an_answered_leg_only(fixture: &Fixture) {
+    let number = &fixture.answers;
+    let room = fixture.room(number);
+    assert_eq!(fixture.dtmf(&room, number).await, Err(ErrorKind::NotFound), "there is no leg");
+
+    let (room, mut hints) = fixture.place(number).await;
+    match fixture.dtmf(&room, number).await {
+        Err(kind) => assert_eq!(kind, ErrorKind::Conflict, "the leg is not answered yet"),
+        // The answer was quicker: then the hints say so.
+        Ok(()) => assert!(fixture.is_answered(&room, number).await, "digits before the answer"),
+    }
+    fixture.answered(&mut hints).await;
+    fixture
+        .eventually("digits are taken after the answer", async || {
+            fixture.dtmf(&room, number).await.is_ok()
+        })
+        .await;
+    let nobody = fixture.provider.send_dtmf(&room, "phone-nobody", &digits()).await;
+    assert_eq!(nobody.map_err(|error| error.kind), Err(ErrorKind::NotFound), "nobody is there");
+
+    fixture.hang_up(&room, number).await;
+    fixture.leg_goes(&room, number).await;
+    assert_eq!(fixture.dtmf(&room, number).await, Err(ErrorKind::NotFound), "the leg is gone");
     fixture.delete(&room).await;
 }
 
@@ -248,6 +272,10 @@ pub async fn a_refusal_keeps_its_code(fixture: &Fixture) {
     fixture.delete(&room).await;
 }
 
+fn digits() -> Digits {
+    "1w#".parse().expect("digits")
+}
+
 fn identity(number: &E164) -> String {
     format!("phone-{number}")
 }
@@ -331,6 +359,20 @@ impl Fixture {
     async fn look_at_leg(&self, room: &RoomName, number: &E164) -> LegLook {
         let look = self.provider.look(room, &identity(number)).await;
         look.expect("look at a leg")
+    }
+
+    /// Whether a look shows the answer of a leg that is there.
+    async fn is_answered(&self, room: &RoomName, number: &E164) -> bool {
+        match self.look_at_leg(room, number).await {
+            LegLook::Present(seen) => seen.iter().any(|h| matches!(h, Hint::Answered { .. })),
+            LegLook::Absent => panic!("an answered leg is absent"),
+        }
+    }
+
+    async fn dtmf(&self, room: &RoomName, number: &E164) -> Result<(), ErrorKind> {
+        let (identity, digits) = (identity(number), digits());
+        let sent = self.provider.send_dtmf(room, &identity, &digits);
+        self.in_time("send_dtmf", sent).await.map_err(|error| error.kind)
     }
 
     async fn leg_comes(&self, room: &RoomName, number: &E164) {

@@ -10,7 +10,7 @@ use outdial_domain::ports::{
 };
 use outdial_sqlite::SqliteStore;
 
-use super::out;
+use super::{doctor_sip, out};
 use crate::data_dir::{self, DataDir};
 use crate::server::parts;
 use crate::settings::{LiveKit, Settings, Sources};
@@ -23,7 +23,7 @@ const BEFORE_THIS_PROGRAM: i64 = 1_767_225_600;
 const WORST_SKEW_SECS: i64 = 60;
 
 /// What came of a look at one thing: what was found, and for all but `Ok` what to do.
-enum Finding {
+pub(super) enum Finding {
     Ok(String),
     Warn(String),
     Fail(String),
@@ -46,6 +46,7 @@ pub(super) async fn examine(sources: &Sources) -> anyhow::Result<ExitCode> {
     findings.push(("store", store(&settings).await));
     findings.push(("server", bind(&settings)));
     findings.push(("livekit", livekit(settings.livekit.as_ref()).await));
+    findings.push(("sip", doctor_sip::examine(settings.sip.as_ref())));
     findings.push(("recording", recordings(&settings).await));
     findings.push(("webhooks", webhooks(&settings).await));
     let mut failed = false;

@@ -2,6 +2,7 @@
 
 mod check_config;
 mod doctor;
+mod doctor_sip;
 mod keys;
 pub(crate) mod out;
 

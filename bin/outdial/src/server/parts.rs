@@ -21,6 +21,7 @@ const NO_LIVEKIT: &str =
     "set livekit.url, livekit.api_key and livekit.api_secret to place twilio calls";
 const NO_EXOTEL: &str = "calls through Exotel are not available in this version; use a sandbox \
                          trunk (sandbox: true) to try its API";
+const NO_DIRECT: &str = "direct trunks are not available in this version";
 
 /// What carries calls, and what has to be ended with the server.
 pub(crate) struct Carriers {
@@ -56,13 +57,14 @@ impl Carriers {
             (Route::Sandbox, Ok(simulated)),
             (Route::Twilio, Err(NO_LIVEKIT.to_owned())),
             (Route::Exotel, Err(NO_EXOTEL.to_owned())),
+            (Route::Direct, Err(NO_DIRECT.to_owned())),
         ]);
         let Some(settings) = &settings.livekit else {
             return Ok(Self { backends, room_hints: None, sandbox, real: None });
         };
         let livekit = Arc::new(livekit(settings)?);
-        let twilio = Arc::new(Twilio::new(livekit.clone()));
         let media = Media::start(media(settings)).context("media threads cannot be started")?;
+        let twilio = Arc::new(Twilio::new(livekit.clone(), media.clone()));
         let runtime = tokio::runtime::Handle::current();
         let observer = Arc::new(LiveKitObserver::new(media, livekit.clone(), runtime));
         let real =

@@ -216,7 +216,8 @@ fn nearest<'a>(known: &'a Entries, key: &str) -> Option<&'a str> {
         let same_key = last(key) == last(candidate);
         if same_key { whole.max(0.95) } else { whole }
     };
-    let scored = known.keys().map(|k| (like(k), k.as_str()));
+    // Of equals the first, by its name.
+    let scored = known.keys().rev().map(|k| (like(k), k.as_str()));
     let best = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
     (best.0 > 0.8).then_some(best.1)
 }

@@ -11,6 +11,7 @@ mod layers;
 mod reader;
 mod recordings;
 mod sections;
+mod sip;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ pub use self::sections::{
     Server, Store, Webhooks,
 };
 pub(crate) use self::sections::{master_key, master_key_text};
+pub use self::sip::{Sip, SipTls};
 use outdial_domain::NodeId;
 
 use self::layers::{Entries, variable_of};
@@ -39,6 +41,8 @@ pub struct Settings {
     pub store: Store,
     /// The LiveKit server; `None`: not set up.
     pub livekit: Option<LiveKit>,
+    /// The SIP bridge; `None`: off.
+    pub sip: Option<Sip>,
     /// How long agents are waited for.
     pub agent: Agent,
     /// Limits of calls.

@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use super::reader::{Read, Reader};
-use super::{Settings, recordings};
+use super::{Settings, recordings, sip};
 
 /// The HTTP server.
 #[derive(Debug, Clone)]
@@ -215,15 +215,24 @@ pub(super) fn read(reader: &Reader<'_>) -> Read<Settings> {
         path => Ok(PathBuf::from(path)),
     });
     let (server, store, livekit) = (server(reader), store(reader), livekit(reader));
+    let sip = sip::read(reader);
     let (agent, calls, pacing) = (agent(reader), calls(reader), pacing(reader));
     let (webhooks, recordings) = (webhooks(reader), recordings::read(reader));
     let (sandbox, api) = (sandbox(reader), api(reader));
     let (log, secrets, node_id) = (log(reader), secrets(reader), node_id(reader));
+    let (livekit, sip) = (livekit?, sip?);
+    if sip.is_some() && livekit.is_none() {
+        return Err(reader.problem(
+            "livekit.url, livekit.api_key and livekit.api_secret are missing: sip.public_ip is set, \
+             and the SIP bridge joins calls to LiveKit rooms",
+        ));
+    }
     Ok(Settings {
         data_dir: data_dir?,
         server: server?,
         store: store?,
-        livekit: livekit?,
+        livekit,
+        sip,
         agent: agent?,
         calls: calls?,
         pacing: pacing?,

@@ -199,6 +199,27 @@ fn wrong_values_name_key_place_rule_and_fix() {
             "[livekit]\nmedia_ip = \"eth0\"",
             "livekit.media_ip = \"eth0\" (outdial.toml): must be an IP address",
         ),
+        (
+            "[sip]\npublic_ip = \"0.0.0.0\"",
+            "sip.public_ip = \"0.0.0.0\" (outdial.toml): must be the IP address under which",
+        ),
+        ("[sip]\nbind = \"eth0\"", "sip.bind = \"eth0\" (outdial.toml): must be an IP address"),
+        (
+            "[sip]\nudp_port = 70000",
+            "sip.udp_port = 70000 (outdial.toml): must be a whole number from 0 to 65535",
+        ),
+        (
+            "[sip]\nrtp_ports = \"31001-31999\"",
+            "sip.rtp_ports = \"31001-31999\" (outdial.toml): must be two ports from 1024 to",
+        ),
+        (
+            "[sip]\ntls_port = 5061\ntls_key = \"k\"",
+            "sip.tls_certificate is missing: sip.tls_port is set",
+        ),
+        (
+            "[sip]\nmedia_timeout = \"0\"",
+            "sip.media_timeout = \"0\" (outdial.toml): must be from 1s to 1h",
+        ),
         ("[node]\nid = \"x\"", "node.id = \"x\" (outdial.toml): a node id is ND_"),
         ("data_dir = \"\"", "data_dir = \"\" (outdial.toml): must name a folder"),
     ] {
@@ -232,6 +253,40 @@ fn livekit_is_set_up_wholly_or_not_at_all() {
         "livekit.api_secret is missing: livekit.url and livekit.api_key are set, and LiveKit needs \
          all three"
     );
+}
+
+#[test]
+fn the_bridge_is_on_when_its_address_is_set() {
+    const LIVEKIT: &str = "[livekit]\nurl = \"ws://h\"\napi_key = \"k\"\napi_secret = \"s\"\n";
+    let sip = |lines: &str| load(&format!("{LIVEKIT}[sip]\n{lines}"), &[]).map(|s| s.sip);
+    assert!(sip("udp_port = 5070").unwrap().is_none());
+    let settings = sip("public_ip = \"203.0.113.7\"").unwrap().unwrap();
+    assert_eq!(
+        (settings.udp_port, settings.tcp_port, settings.tls),
+        (Some(5060), Some(5060), None)
+    );
+    assert_eq!(settings.rtp_ports, 31_000..=31_999);
+    assert_eq!(settings.no_media_timeout, Duration::from_secs(60));
+    let settings = sip("public_ip = \"2001:db8::1\"\nbind = \"::\"\nudp_port = 0\ntcp_port = 0\n\
+         tls_port = 5061\ntls_certificate = \"c.pem\"\ntls_key = \"k.pem\"\n\
+         rtp_ports = \"20000 - 20003\"");
+    let settings = settings.unwrap().unwrap();
+    let (certificate, key) = ("c.pem".into(), "k.pem".into());
+    assert_eq!(settings.tls, Some(SipTls { port: 5061, certificate, key }));
+    assert_eq!((settings.udp_port, settings.rtp_ports), (None, 20_000..=20_003));
+
+    let wrong = |lines: &str, expect: &str| {
+        let problems = sip(&format!("public_ip = \"203.0.113.7\"\n{lines}")).unwrap_err().problems;
+        assert!(problems.len() == 1 && problems[0].contains(expect), "{problems:?}");
+    };
+    wrong("bind = \"::\"", "both must be IPv4, or both IPv6");
+    wrong("udp_port = 0\ntcp_port = 0", "are all 0");
+    wrong("udp_port = 31500", "lies in sip.rtp_ports");
+    for ports in ["", "31000", "31999-31000", "31000-31000", "31000-32000", "80-81", "+2000-2001"] {
+        wrong(&format!("rtp_ports = \"{ports}\""), "must be two ports");
+    }
+    let alone = problem("[sip]\npublic_ip = \"203.0.113.7\"", &[]);
+    assert!(alone.ends_with("the SIP bridge joins calls to LiveKit rooms"), "{alone}");
 }
 
 #[test]

@@ -101,9 +101,13 @@ fn the_doctor_finds_a_new_folder_healthy() {
     let healthy = folder.run(&["doctor"]);
     let text = stdout(&healthy);
     assert!(healthy.status.success(), "{text}");
-    for (mark, what) in
-        [("ok  ", "data_dir"), ("ok  ", "store"), ("warn", "livekit"), ("ok  ", "webhooks")]
-    {
+    for (mark, what) in [
+        ("ok  ", "data_dir"),
+        ("ok  ", "store"),
+        ("warn", "livekit"),
+        ("warn", "sip"),
+        ("ok  ", "webhooks"),
+    ] {
         assert!(text.contains(&format!("{mark}  {what}")), "{text}");
     }
 }

@@ -6,9 +6,9 @@ use chrono::{DateTime, Utc};
 use outdial_domain::placeholder::PlaceholderReport;
 use outdial_domain::ports::{CallFilter, Delivery, PageRequest};
 use outdial_domain::{
-    AccountId, AgentState, AssistantId, Call, CallService, Cause, DeliveryId, E164, EndReason,
-    Layer, Order, Outcome, RoomName, Speaker, Status, TranscriptLine, TranscriptStatus, TrunkId,
-    WebhookState,
+    AccountId, AgentState, AssistantId, Call, CallService, Cause, DeliveryId, Digit, Digits, E164,
+    EndReason, Layer, MediaQuality, OneWay, Order, Outcome, RoomName, Speaker, Status,
+    TranscriptLine, TranscriptStatus, TrunkId, WebhookState,
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -17,14 +17,15 @@ use utoipa::{IntoParams, ToSchema};
 use super::Timestamp;
 use super::recording::RecordingData;
 use super::words::{
-    AgentStateWord, CallServiceWord, EndReasonWord, LayerWord, OutcomeWord, SpeakerWord,
-    StatusWord, TranscriptStatusWord,
+    AgentStateWord, CallServiceWord, EndReasonWord, LayerWord, OneWayWord, OutcomeWord,
+    SpeakerWord, StatusWord, TranscriptStatusWord,
 };
 use crate::code::ErrorCode;
 use crate::error::{ApiError, Result};
+use crate::input::fields::Fields;
 use crate::input::page::List;
 use crate::input::query::{self, Query};
-use crate::input::rules::{OneOf, parse_number};
+use crate::input::rules::{OneOf, parse_number, parsed};
 
 const STATUS: OneOf<Status> = OneOf(&[
     ("queued", Status::Queued),
@@ -177,6 +178,71 @@ impl WebhookData {
     }
 }
 
+/// How well the media between this server and the trunk went, in RTP packets.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Media)]
+pub(crate) struct MediaData {
+    /// From the callee.
+    packets_received: u64,
+    /// From the callee, and never came.
+    packets_lost: u64,
+    /// The same per hundred that were sent.
+    loss_percent: f64,
+    /// To the callee.
+    packets_sent: u64,
+    /// To the callee, and never came there, as its side reports.
+    remote_packets_lost: u64,
+    /// The same per hundred that were sent.
+    remote_loss_percent: f64,
+    /// From elsewhere, or no RTP of this call: dropped unheard.
+    packets_discarded: u64,
+    /// How unevenly packets from the callee came, at last.
+    jitter_ms: f64,
+    /// The same at its worst.
+    max_jitter_ms: f64,
+    /// There and back, when the callee's side tells.
+    round_trip_ms: Option<f64>,
+    /// Set when audio seems to have gone one way only.
+    #[schema(value_type = Option<OneWayWord>)]
+    one_way_audio: Option<OneWay>,
+}
+
+impl From<MediaQuality> for MediaData {
+    fn from(media: MediaQuality) -> Self {
+        let (loss_percent, remote_loss_percent) =
+            (media.loss_percent(), media.remote_loss_percent());
+        let MediaQuality {
+            packets_received,
+            packets_sent,
+            packets_lost,
+            remote_packets_lost,
+            discarded,
+            jitter_us,
+            max_jitter_us,
+            round_trip_us,
+            one_way,
+        } = media;
+        Self {
+            packets_received,
+            packets_lost,
+            loss_percent,
+            packets_sent,
+            remote_packets_lost,
+            remote_loss_percent,
+            packets_discarded: discarded,
+            jitter_ms: millis(jitter_us),
+            max_jitter_ms: millis(max_jitter_us),
+            round_trip_ms: round_trip_us.map(millis),
+            one_way_audio: one_way,
+        }
+    }
+}
+
+/// Microseconds as milliseconds; more than an hour is an hour.
+fn millis(micros: u64) -> f64 {
+    f64::from(u32::try_from(micros).unwrap_or(u32::MAX).min(3_600_000_000)) / 1000.0
+}
+
 /// A call.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Call)]
@@ -225,6 +291,8 @@ pub(crate) struct CallData {
     /// Set when the call has ended: `partial` when lines may be missing.
     #[schema(value_type = Option<TranscriptStatusWord>)]
     transcript_status: Option<TranscriptStatus>,
+    /// How well the media went; `null` where that is not counted (calls through LiveKit SIP).
+    media: Option<MediaData>,
     webhook: WebhookData,
 }
 
@@ -247,7 +315,7 @@ impl CallData {
             at(Status::InProgress),
             at(Status::Ended),
         );
-        let Call { order, termination, recording, webhook, .. } = call;
+        let Call { order, facts, termination, recording, webhook, .. } = call;
         let Order {
             room_name,
             assistant_id,
@@ -289,6 +357,7 @@ impl CallData {
             recording: RecordingData::new(recording, recording_path.clone()),
             recording_path,
             transcript_status,
+            media: facts.media.map(MediaData::from),
             webhook: WebhookData::new(webhook, ended),
         }
     }
@@ -351,6 +420,43 @@ pub(crate) struct LineEvent {
 pub(crate) struct AgentEvent {
     #[schema(value_type = AgentStateWord)]
     pub(crate) state: AgentState,
+}
+
+/// The data of `call_held` and `call_resumed` events.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct HoldEvent {
+    pub(crate) at: Timestamp,
+}
+
+/// The data of a `dtmf` event.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DtmfEvent {
+    /// The key that the callee has pressed: `0` to `9`, `*`, `#`, `A` to `D`.
+    #[schema(example = "5")]
+    digit: char,
+    at: Timestamp,
+}
+
+impl DtmfEvent {
+    pub(crate) fn new(digit: Digit, at: DateTime<Utc>) -> Self {
+        Self { digit: digit.as_char(), at: Timestamp(at) }
+    }
+}
+
+/// Digits to send to the callee.
+#[derive(Debug, ToSchema)]
+pub(crate) struct SendDtmf {
+    /// 1 to 32 of `0` to `9`, `*`, `#`, `A` to `D`, and pauses: `w` of 0.5 s, `,` of 2 s.
+    #[schema(value_type = String, max_length = 32, pattern = "^[0-9*#A-Da-dw,]{1,32}$", example = "12#")]
+    pub(crate) digits: Digits,
+}
+
+impl SendDtmf {
+    pub(crate) fn read(mut body: Fields) -> Result<Self> {
+        let send = Self { digits: body.required("digits", parsed("12#"))? };
+        body.finish()?;
+        Ok(send)
+    }
 }
 
 /// One attempt to deliver a webhook.

@@ -20,8 +20,8 @@ pub(crate) use self::assistant::{
     AssistantCreated, AssistantData, ChangeAssistant, CreateAssistant, RotateSecret, SecretRotated,
 };
 pub(crate) use self::call::{
-    AgentEvent, CallData, CallQuery, CauseData, DeliveryData, LineData, LineEvent, StatusEvent,
-    TranscriptData,
+    AgentEvent, CallData, CallQuery, CauseData, DeliveryData, DtmfEvent, HoldEvent, LineData,
+    LineEvent, SendDtmf, StatusEvent, TranscriptData,
 };
 pub(crate) use self::key::{CreateKey, KeyCreated, KeyData};
 pub(crate) use self::outbound::{OutboundAccepted, OutboundData, PlaceCall};

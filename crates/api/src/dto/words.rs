@@ -108,6 +108,30 @@ pub(crate) enum OnMissingWord {
     Reject,
 }
 
+/// By which way a Twilio trunk's calls leave.
+#[derive(ToSchema)]
+#[schema(as = TrunkRoute, rename_all = "snake_case")]
+pub(crate) enum TrunkRouteWord {
+    LivekitSip,
+    Direct,
+}
+
+/// Whether media is encrypted.
+#[derive(ToSchema)]
+#[schema(as = MediaEncryption, rename_all = "snake_case")]
+pub(crate) enum MediaEncryptionWord {
+    Disabled,
+    Require,
+}
+
+/// Which way audio seems to have been missing.
+#[derive(ToSchema)]
+#[schema(as = OneWayAudio, rename_all = "snake_case")]
+pub(crate) enum OneWayWord {
+    CalleeNotHeard,
+    CalleeHearsNothing,
+}
+
 /// How the INVITE goes.
 #[derive(ToSchema)]
 #[schema(as = Transport, rename_all = "snake_case")]

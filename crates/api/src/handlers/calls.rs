@@ -10,10 +10,11 @@ use super::path_id;
 use crate::auth::Auth;
 use crate::code::ErrorCode;
 use crate::dto::{
-    CallData, CallQuery, DeliveryData, ErasureData, Listing, Success, TranscriptData, accepted,
-    located, ok,
+    CallData, CallQuery, DeliveryData, ErasureData, Listing, SendDtmf, Success, TranscriptData,
+    accepted, located, ok,
 };
 use crate::error::Result;
+use crate::input::body::JsonBody;
 use crate::input::page::List;
 use crate::input::query::Query;
 use crate::state::ApiState;
@@ -127,6 +128,36 @@ pub(crate) async fn hang_up(
 ) -> Result<HttpResponse> {
     let call = state.engine().hang_up(auth.account(), &room(&path)?).await?;
     Ok(ok("Call is ended", data(&state, call)))
+}
+
+/// Send digits
+///
+/// Sends digits to the callee of a call in progress, as if pressed on a phone: behind those that are
+/// still being sent. Answers when they are on their way.
+#[utoipa::path(
+    post,
+    path = "/calls/{room_name}/dtmf",
+    tag = "calls",
+    operation_id = "send_dtmf",
+    params(("room_name" = String, Path)),
+    request_body = SendDtmf,
+    responses(
+        (status = 202, description = "The call as it is now; the digits are being sent.", body = Success<CallData>),
+        (status = 404, description = "`call_not_found`."),
+        (status = 409, description = "`conflict`: the call is not answered yet, has ended, or its phone takes no digits now."),
+        (status = 410, description = "`call_erased`."),
+    ),
+)]
+pub(crate) async fn dtmf(
+    state: Data<ApiState>,
+    auth: Auth,
+    path: Path<String>,
+    body: JsonBody,
+) -> Result<HttpResponse> {
+    let room = room(&path)?;
+    let SendDtmf { digits } = SendDtmf::read(body.fields()?)?;
+    let call = state.engine().send_dtmf(auth.account(), &room, &digits).await?;
+    Ok(accepted("Digits are being sent", data(&state, call)))
 }
 
 /// Read the transcript

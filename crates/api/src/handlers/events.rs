@@ -6,14 +6,14 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
 use actix_web::web::{Bytes, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::{FutureExt, Stream, stream};
-use outdial_engine::{CallWatch, WatchEvent, WatchPosition};
+use outdial_engine::{CallWatch, Passing, WatchEvent, WatchPosition};
 use serde::Serialize;
 use tokio::time::timeout;
 
 use super::calls::{data, room};
 use crate::auth::Auth;
 use crate::code::ErrorCode;
-use crate::dto::{AgentEvent, LineData, LineEvent, StatusEvent, Timestamp};
+use crate::dto::{AgentEvent, DtmfEvent, HoldEvent, LineData, LineEvent, StatusEvent, Timestamp};
 use crate::error::{ApiError, Result};
 use crate::state::ApiState;
 
@@ -22,9 +22,10 @@ type Events = Vec<(WatchPosition, WatchEvent)>;
 /// Follow a call
 ///
 /// Server-sent events: `status` for every status the call comes into, `transcript` for every line
-/// that is spoken, from the beginning of the call or from `Last-Event-ID` on; `agent_state` for what
-/// the agent does now, which is not told afterwards. The stream ends behind the status `ended`;
-/// resuming behind that gives 204.
+/// that is spoken, from the beginning of the call or from `Last-Event-ID` on. What is not told
+/// afterwards: `agent_state` for what the agent does now, `call_held` and `call_resumed`, and `dtmf` for
+/// every key that the callee presses. The stream ends behind the status `ended`; resuming behind that
+/// gives 204.
 #[utoipa::path(
     get,
     path = "/calls/{room_name}/events",
@@ -35,7 +36,7 @@ type Events = Vec<(WatchPosition, WatchEvent)>;
         ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event seen.")
     ),
     responses(
-        (status = 200, description = "The events. Their data are `StatusEvent`, `LineEvent` and `AgentEvent`.", body = String, content_type = "text/event-stream", example = "event: status\nid: 1.0\ndata: {\"status\":\"queued\",\"at\":\"2024-01-15T10:00:00.000Z\",\"call\":{}}\n\nevent: transcript\nid: 5.1\ndata: {\"index\":0,\"speaker\":\"agent\",\"text\":\"Hello John, how can I help you today?\",\"timestamp\":\"2024-01-15T10:00:01.000Z\"}\n\nevent: agent_state\nid: 5.1\ndata: {\"state\":\"listening\"}\n\n"),
+        (status = 200, description = "The events. Their data are `StatusEvent`, `LineEvent`, `AgentEvent`, `HoldEvent` (held and resumed) and `DtmfEvent`.", body = String, content_type = "text/event-stream", example = "event: status\nid: 1.0\ndata: {\"status\":\"queued\",\"at\":\"2024-01-15T10:00:00.000Z\",\"call\":{}}\n\nevent: transcript\nid: 5.1\ndata: {\"index\":0,\"speaker\":\"agent\",\"text\":\"Hello John, how can I help you today?\",\"timestamp\":\"2024-01-15T10:00:01.000Z\"}\n\nevent: agent_state\nid: 5.1\ndata: {\"state\":\"listening\"}\n\n"),
         (status = 204, description = "The call has ended and everything was seen."),
         (status = 404, description = "`call_not_found`."),
         (status = 410, description = "`call_erased`."),
@@ -116,6 +117,15 @@ fn render(state: &ApiState, events: Events) -> Bytes {
             }
             WatchEvent::Agent { state } => {
                 write(&mut text, "agent_state", position, &AgentEvent { state });
+            }
+            WatchEvent::Passing(Passing::Held { at }) => {
+                write(&mut text, "call_held", position, &HoldEvent { at: Timestamp(at) });
+            }
+            WatchEvent::Passing(Passing::Resumed { at }) => {
+                write(&mut text, "call_resumed", position, &HoldEvent { at: Timestamp(at) });
+            }
+            WatchEvent::Passing(Passing::Dtmf { at, digit }) => {
+                write(&mut text, "dtmf", position, &DtmfEvent::new(digit, at));
             }
             WatchEvent::Line { index, line } => {
                 let line = LineData::from(line);

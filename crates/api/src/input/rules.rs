@@ -1,9 +1,11 @@
 //! The rules that values keep. Each knows how to read a value and how to explain itself.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use ipnet::IpNet;
 use outdial_domain::E164;
 use serde_json::{Map, Value};
 use url::Url;
@@ -219,22 +221,53 @@ impl Rule<Map<String, Value>> for Object {
     }
 }
 
-/// Phone numbers, at most so many.
-pub(crate) struct Numbers(pub(crate) usize);
+/// Values of one kind, at most so many.
+pub(crate) struct Several<R> {
+    pub(crate) max: usize,
+    /// What they are, in the plural.
+    pub(crate) what: &'static str,
+    pub(crate) each: R,
+}
 
-impl Rule<Vec<E164>> for Numbers {
-    fn read(&self, name: &'static str, value: Value) -> Result<Vec<E164>> {
+impl<T, R: Rule<T>> Rule<Vec<T>> for Several<R> {
+    fn read(&self, name: &'static str, value: Value) -> Result<Vec<T>> {
         let Value::Array(items) = value else {
-            return Err(wrong_type(name, "an array of phone numbers", &value));
+            return Err(wrong_type(name, &format!("an array of {}", self.what), &value));
         };
-        if items.len() > self.0 {
+        if items.len() > self.max {
             return Err(wrong(name, &Rule::hint(self)));
         }
-        items.into_iter().map(|item| Number.read(name, item)).collect()
+        items.into_iter().map(|item| self.each.read(name, item)).collect()
     }
 
     fn hint(&self) -> String {
-        format!("at most {} phone numbers in E.164 format", self.0)
+        format!("at most {} {}", self.max, self.what)
+    }
+}
+
+/// An IP address, or a network in CIDR notation.
+pub(crate) struct Network;
+
+impl Rule<IpNet> for Network {
+    fn read(&self, name: &'static str, value: Value) -> Result<IpNet> {
+        let text = string(name, value)?;
+        let fault = |rule: &str| Err(wrong(name, rule).hint(Rule::hint(self)));
+        let network = match (text.parse::<IpNet>(), text.parse::<IpAddr>()) {
+            (Ok(network), _) => network,
+            (_, Ok(address)) => address.into(),
+            _ => return fault("made of IP addresses or networks in CIDR notation"),
+        };
+        match network {
+            network if network.trunc() != network => {
+                fault("made of networks without host bits: 203.0.113.0/24, not 203.0.113.7/24")
+            }
+            network if network.prefix_len() == 0 => fault("narrower than the whole internet"),
+            network => Ok(network),
+        }
+    }
+
+    fn hint(&self) -> String {
+        "for example 203.0.113.7 or 203.0.113.0/24".to_owned()
     }
 }
 

@@ -1,5 +1,6 @@
 //! `/calls`.
 
+use outdial_domain::{Hint, MediaQuality, OneWay};
 use serde_json::{Value, json};
 
 use crate::erasure::ROUTES;
@@ -52,6 +53,62 @@ async fn a_call_can_be_hung_up_more_than_once() {
     assert_eq!(ended["data"]["end_reason"], "api_hangup");
     let again = rig.send(rig.request("POST", &path)).await.expect(200);
     assert_eq!(again["data"]["ended_at"], ended["data"]["ended_at"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn digits_are_sent_to_a_call_in_progress() {
+    let rig = Rig::new().await;
+    let room = rig.place(NEVER_ENDS).await;
+    let path = format!("/calls/{room}/dtmf");
+    let early = rig.post(&path, json!({"digits": "1"})).await.fails(409, "conflict");
+    assert_eq!(early["message"], "the call is not answered yet");
+    rig.until(&room, "/status", "in_progress").await;
+    for digits in ["1", "12#", "0123456789*#ABCDabcdw,", &"9".repeat(32)] {
+        let sent = rig.post(&path, json!({ "digits": digits })).await.expect(202);
+        assert_eq!(sent["data"]["room_name"], *room);
+    }
+    for (body, code) in [
+        (json!({}), "missing_field"),
+        (json!({"digits": ""}), "invalid_field"),
+        (json!({"digits": 12}), "invalid_field"),
+        (json!({"digits": "+1"}), "invalid_field"),
+        (json!({"digits": "ww"}), "invalid_field"),
+        (json!({"digits": "9".repeat(33)}), "invalid_field"),
+        (json!({"digits": "1", "x": 1}), "unknown_field"),
+    ] {
+        let refused = rig.post(&path, body.clone()).await.fails(400, code);
+        let field = if code == "unknown_field" { "x" } else { "digits" };
+        assert_eq!(refused["error"]["field"], field, "{body}");
+    }
+    let nobody = "/calls/550e8400-e29b-41d4-a716-446655440000_abc123def456/dtmf";
+    rig.post(nobody, json!({"digits": "1"})).await.fails(404, "call_not_found");
+    rig.send(rig.request("POST", &format!("/calls/{room}/hangup"))).await.expect(200);
+    rig.until(&room, "/status", "ended").await;
+    let late = rig.post(&path, json!({"digits": "1"})).await.fails(409, "conflict");
+    assert_eq!(late["message"], "the call has ended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_well_the_media_went_is_on_record() {
+    let rig = Rig::new().await;
+    let room = rig.place(NEVER_ENDS).await;
+    let call = rig.until(&room, "/status", "in_progress").await;
+    assert_eq!(call["data"]["media"], Value::Null);
+    let quality = MediaQuality {
+        packets_received: 2990,
+        packets_sent: 3000,
+        packets_lost: 10,
+        remote_packets_lost: 30,
+        discarded: 5,
+        jitter_us: 1250,
+        max_jitter_us: 20_500,
+        round_trip_us: Some(41_000),
+        one_way: Some(OneWay::CalleeHearsNothing),
+    };
+    rig.engine.hint(&room.parse().unwrap(), vec![Hint::Media { quality }]).await.unwrap();
+    rig.send(rig.request("POST", &format!("/calls/{room}/hangup"))).await.expect(200);
+    let ended = rig.until(&room, "/status", "ended").await;
+    snapshot!("call_media", ended["data"]["media"].clone());
 }
 
 #[tokio::test(start_paused = true)]

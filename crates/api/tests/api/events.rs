@@ -2,6 +2,8 @@
 
 use actix_web::body::MessageBody;
 use actix_web::test::TestRequest;
+use chrono::DateTime;
+use outdial_domain::{Digit, Hint};
 use serde_json::{Value, json};
 
 use crate::rig::{NEVER_ENDS, Rig, TALKS, snapshot, stream};
@@ -74,6 +76,46 @@ async fn a_stream_tells_everything_and_ends_with_the_call() {
         }
         let rest = events(std::str::from_utf8(&rest.body).unwrap());
         assert_eq!(outline(&rest), told[seen + 1..], "from {}", event.id);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn holds_and_digits_are_told_to_whoever_listens() {
+    let rig = Rig::new().await;
+    let room = rig.place(NEVER_ENDS).await;
+    rig.until(&room, "/status", "in_progress").await;
+    let request = rig.request("GET", &format!("/calls/{room}/events"));
+    let response = stream(&rig, request).await;
+    let mut body = Box::pin(response.into_body());
+    let mut text = String::new();
+    let mut chunk = async || {
+        let chunk = std::future::poll_fn(|context| body.as_mut().poll_next(context)).await;
+        let chunk = chunk?.unwrap_or_else(|_| panic!("the stream broke"));
+        text.push_str(std::str::from_utf8(&chunk).unwrap());
+        Some(())
+    };
+    chunk().await.unwrap();
+    let at = DateTime::UNIX_EPOCH;
+    let digit = Digit::from_char('#').unwrap();
+    let hints = vec![Hint::Held { at }, Hint::Resumed { at }, Hint::Dtmf { at, digit }];
+    rig.engine.hint(&room.parse().unwrap(), hints).await.unwrap();
+    rig.send(rig.request("POST", &format!("/calls/{room}/hangup"))).await.expect(200);
+    while chunk().await.is_some() {}
+    let told: Vec<_> = events(&text)
+        .into_iter()
+        .filter(|event| ["call_held", "call_resumed", "dtmf"].contains(&&*event.name))
+        .map(|event| (event.name, event.id, event.data))
+        .collect();
+    let at = "1970-01-01T00:00:00.000Z";
+    let expect = [
+        ("call_held", json!({ "at": at })),
+        ("call_resumed", json!({ "at": at })),
+        ("dtmf", json!({"digit": "#", "at": at})),
+    ];
+    assert_eq!(told.len(), 3, "{text}");
+    for ((name, id, data), (expect_name, expect_data)) in told.into_iter().zip(expect) {
+        assert_eq!((&*name, data), (expect_name, expect_data));
+        assert!(id.starts_with("5."), "the place of the status before: {id}");
     }
 }
 

@@ -15,8 +15,8 @@ use outdial_domain::ports::{
     WebhookReply, WebhookRequest, WebhookSender,
 };
 use outdial_domain::{
-    Call, Error, ErrorKind, LegEnd, Result, RoomName, Route, Secret, SipStatus, TranscriptLine,
-    Trunk,
+    Call, Digits, Error, ErrorKind, LegEnd, Result, RoomName, Route, Secret, SipStatus,
+    TranscriptLine, Trunk,
 };
 use outdial_engine::{Engine, NewKey, Parts, Vault};
 use outdial_sandbox::{Sandbox, SandboxConfig};
@@ -293,6 +293,9 @@ impl Provider for Scripted {
         Ok(Dialed::Ended(LegEnd::Refused(refused)))
     }
     async fn hang_up(&self, _: &RoomName, _: &str) -> Result<()> {
+        Ok(())
+    }
+    async fn send_dtmf(&self, _: &RoomName, _: &str, _: &Digits) -> Result<()> {
         Ok(())
     }
     async fn look(&self, _: &RoomName, _: &str) -> Result<LegLook> {

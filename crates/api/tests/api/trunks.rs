@@ -57,6 +57,54 @@ async fn a_sandbox_trunk_needs_only_a_name() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_trunk_that_is_dialled_directly() {
+    let rig = Rig::new().await;
+    let body = json!({
+        "call_service": "exotel", "name": "India", "numbers": ["+918011100000"],
+        "address": "acme1.pstn.exotel.com", "from_host": "acme1.pstn.exotel.com",
+        "outbound_proxies": ["pstn.in4.exotel.com:5070", "10.0.0.1"],
+        "allowed_addresses": ["203.0.113.7", "198.51.100.0/24", "2001:db8::/32"],
+    });
+    let answer = rig.post("/trunks", body.clone()).await;
+    let created = answer.expect(201);
+    assert_eq!(created["data"]["route"], Value::Null, "it has one way only");
+    assert_eq!(created["data"]["transport"], "tcp");
+    snapshot!("trunk_exotel", created);
+    let exotel = answer.header("location").to_owned();
+    for route in ["direct", "livekit_sip"] {
+        let mut body = body.clone();
+        body["route"] = json!(route);
+        for refused in [
+            rig.post("/trunks", body).await.fails(400, "invalid_field"),
+            rig.patch(&exotel, json!({"route": route})).await.fails(400, "invalid_field"),
+        ] {
+            assert_eq!(refused["error"]["field"], "route");
+        }
+    }
+
+    let mut body: Value = serde_json::from_str(ALL).unwrap();
+    body["route"] = json!("direct");
+    body["media_encryption"] = json!("disabled");
+    body["allowed_addresses"] = json!(["203.0.113.7/32"]);
+    let answer = rig.post("/trunks", body.clone()).await;
+    let path = answer.header("location").to_owned();
+    let created = answer.expect(201);
+    assert_eq!(created["data"]["allowed_addresses"], json!(["203.0.113.7"]));
+    snapshot!("trunk_direct", created);
+    // What only direct calls can do has to go first.
+    let refused = rig.patch(&path, json!({"route": "livekit_sip"})).await;
+    assert_eq!(refused.fails(400, "invalid_field")["error"]["field"], "allowed_addresses");
+    rig.patch(&path, json!({"allowed_addresses": []})).await.expect(200);
+    let change = json!({"route": "livekit_sip", "media_encryption": null, "from_host": null});
+    let changed = rig.patch(&path, change).await.expect(200);
+    assert_eq!(changed["data"]["route"], "livekit_sip");
+    assert_eq!(changed["data"]["media_encryption"], Value::Null);
+    body["route"] = json!("livekit_sip");
+    let refused = rig.post("/trunks", body).await.fails(400, "invalid_field");
+    assert_eq!(refused["error"]["field"], "allowed_addresses");
+}
+
+#[tokio::test(start_paused = true)]
 async fn wrong_fields() {
     let rig = Rig::new().await;
     let good: Value = serde_json::from_str(ALL).unwrap();
@@ -77,6 +125,20 @@ async fn wrong_fields() {
         ("auth_username", json!("a\u{0}"), "invalid_field"),
         ("auth_password", json!(""), "invalid_field"),
         ("auth_password", json!("x".repeat(201)), "invalid_field"),
+        ("route", json!("bridge"), "unknown_value"),
+        ("route", json!(true), "invalid_field"),
+        ("from_host", json!("host:5060"), "invalid_field"),
+        ("from_host", json!("host>\r\nVia: x"), "invalid_field"),
+        ("outbound_proxies", json!("10.0.0.1"), "invalid_field"),
+        ("outbound_proxies", json!(["sip:10.0.0.1"]), "invalid_field"),
+        ("outbound_proxies", json!(vec!["10.0.0.1"; 9]), "invalid_field"),
+        ("allowed_addresses", json!(["acme.example.com"]), "invalid_field"),
+        ("allowed_addresses", json!(["203.0.113.7/24"]), "invalid_field"),
+        ("allowed_addresses", json!(["0.0.0.0/0"]), "invalid_field"),
+        ("allowed_addresses", json!(["10.0.0.0/33"]), "invalid_field"),
+        ("allowed_addresses", json!([7]), "invalid_field"),
+        ("allowed_addresses", json!(vec!["10.0.0.1"; 65]), "invalid_field"),
+        ("media_encryption", json!("allow"), "unknown_value"),
         ("calls_per_second", json!(0), "invalid_field"),
         ("calls_per_second", json!(1e-30), "invalid_field"),
         ("calls_per_second", json!(-1), "invalid_field"),

@@ -5,8 +5,9 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::media::MediaQuality;
 use super::outcome::{HangUpReason, LegEnd};
-use crate::{TranscriptLine, TranscriptStatus};
+use crate::{Digit, TranscriptLine, TranscriptStatus};
 
 /// A participant of a room. Debug output leaves out the identity: it holds the phone number.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -63,8 +64,8 @@ impl AgentState {
 /// One thing that a source (the provider's leg, LiveKit's webhooks, a look at the room, an
 /// observer) tells about a call.
 ///
-/// Hints may come late, twice, in any order, or not at all. All but [`Hint::Line`] and [`Hint::AgentState`] merge into
-/// [`Facts`] so that order and repetition do not matter.
+/// Hints may come late, twice, in any order, or not at all. All but [`Hint::Line`] and those that are
+/// for watchers only merge into [`Facts`] so that order and repetition do not matter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hint {
     /// The callee's leg is in the room.
@@ -108,6 +109,28 @@ pub enum Hint {
         /// What.
         state: AgentState,
     },
+    /// The callee's side has put the call on hold. For those who watch; no fact.
+    Held {
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// The hold is over. For those who watch; no fact.
+    Resumed {
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// The callee has pressed a key. For those who watch; no fact.
+    Dtmf {
+        /// When.
+        at: DateTime<Utc>,
+        /// Which.
+        digit: Digit,
+    },
+    /// What was counted of the media so far, sent at the latest right before the end of the leg.
+    Media {
+        /// The counts.
+        quality: MediaQuality,
+    },
     /// A final line of the transcript.
     Line(TranscriptLine),
     /// No further line will come.
@@ -143,6 +166,9 @@ pub struct Facts {
     /// Set when no further line of the transcript will come.
     #[serde(default)]
     pub transcript: Option<TranscriptStatus>,
+    /// How well the media went, by whoever has counted most; `None` when nobody has counted.
+    #[serde(default)]
+    pub media: Option<MediaQuality>,
 }
 
 /// The decision of this server to end a call.
@@ -169,15 +195,14 @@ impl Facts {
                 earliest(&mut self.leg_ended_at, at) | earliest(&mut self.leg_end, end)
             }
             Hint::AgentJoined { at } => earliest(&mut self.agent_joined_at, at),
-            Hint::AgentLeft { at } => {
-                let newer = self.agent_left_at.is_none_or(|known| *at > known);
-                if newer {
-                    self.agent_left_at = Some(*at);
-                }
-                newer
-            }
+            Hint::AgentLeft { at } => most(&mut self.agent_left_at, at),
             Hint::TranscriptEnded { status } => earliest(&mut self.transcript, status),
-            Hint::AgentState { .. } | Hint::Line(_) => false,
+            Hint::Media { quality } => most(&mut self.media, quality),
+            Hint::AgentState { .. }
+            | Hint::Held { .. }
+            | Hint::Resumed { .. }
+            | Hint::Dtmf { .. }
+            | Hint::Line(_) => false,
         }
     }
 
@@ -199,6 +224,7 @@ impl Facts {
             agent_left_at,
             hang_up,
             transcript,
+            media,
         } = other;
         take(&mut self.participant, participant.as_ref());
         take(&mut self.dialed_at, dialed_at.as_ref());
@@ -210,6 +236,7 @@ impl Facts {
         take(&mut self.hang_up, hang_up.as_ref());
         take(&mut self.transcript, transcript.as_ref());
         self.agent_left_at = self.agent_left_at.max(*agent_left_at);
+        self.media = self.media.max(*media);
     }
 
     /// Decides to end the call; the first decision stands.
@@ -226,6 +253,15 @@ fn earliest<T: Ord + Clone>(known: &mut Option<T>, heard: &T) -> bool {
     let better = known.as_ref().is_none_or(|known| heard < known);
     if better {
         *known = Some(heard.clone());
+    }
+    better
+}
+
+/// The latest time, or the highest counts.
+fn most<T: Ord + Copy>(known: &mut Option<T>, heard: &T) -> bool {
+    let better = known.as_ref().is_none_or(|known| heard > known);
+    if better {
+        *known = Some(*heard);
     }
     better
 }

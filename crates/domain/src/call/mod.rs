@@ -5,6 +5,7 @@
 //! a closed call takes in nothing more.
 
 mod facts;
+mod media;
 mod outcome;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 pub use self::facts::{AgentState, Facts, HangUp, Hint, Participant};
+pub use self::media::{MediaQuality, OneWay};
 pub use self::outcome::{
     Cause, EndReason, HangUpReason, Layer, LegEnd, Outcome, SipStatus, Termination,
 };

@@ -2,6 +2,7 @@ use chrono::TimeDelta;
 use proptest::prelude::*;
 
 use super::*;
+use crate::Digit;
 
 fn t(seconds: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
@@ -105,6 +106,26 @@ fn the_first_decision_to_hang_up_stands() {
 }
 
 #[test]
+fn a_record_of_before_the_counts_of_media_loads() {
+    let call = closed_after(&started(), &[Hint::Answered { at: t(110) }]);
+    let mut json = serde_json::to_value(&call).unwrap();
+    json["facts"].as_object_mut().unwrap().remove("media").unwrap();
+    assert_eq!(serde_json::from_value::<Call>(json).unwrap(), call);
+}
+
+#[test]
+fn whoever_has_counted_most_is_believed() {
+    let mut call = started();
+    let counted = |packets_received, jitter_us| Hint::Media {
+        quality: MediaQuality { packets_received, jitter_us, ..Default::default() },
+    };
+    assert!(call.apply(&counted(100, 9)));
+    assert!(!call.apply(&counted(50, 20)), "an earlier count came late");
+    assert!(call.apply(&counted(150, 3)));
+    assert_eq!(call.facts.media.map(|media| media.jitter_us), Some(3));
+}
+
+#[test]
 fn fields_of_a_newer_version_survive() {
     let mut json = serde_json::to_value(started()).unwrap();
     json["from_the_future"] = serde_json::json!({"x": [1, 2]});
@@ -132,6 +153,31 @@ fn leg_end() -> impl Strategy<Value = LegEnd> {
     ]
 }
 
+fn media() -> impl Strategy<Value = MediaQuality> {
+    let one_way = prop::option::of(prop_oneof![
+        Just(OneWay::CalleeNotHeard),
+        Just(OneWay::CalleeHearsNothing),
+    ]);
+    // Few values, so that counts tie.
+    let few = || 0u64..4;
+    let counts = (few(), few(), few(), few(), few(), few(), few());
+    (counts, prop::option::of(few()), one_way).prop_map(|(counts, round_trip_us, one_way)| {
+        let (packets_received, packets_sent, packets_lost, remote_packets_lost, ..) = counts;
+        let (.., discarded, jitter_us, max_jitter_us) = counts;
+        MediaQuality {
+            packets_received,
+            packets_sent,
+            packets_lost,
+            remote_packets_lost,
+            discarded,
+            jitter_us,
+            max_jitter_us,
+            round_trip_us,
+            one_way,
+        }
+    })
+}
+
 fn hint() -> impl Strategy<Value = Hint> {
     // Times from before the call's creation too: other machines' clocks.
     let at = || (90i64..200).prop_map(t);
@@ -143,6 +189,11 @@ fn hint() -> impl Strategy<Value = Hint> {
         (at(), leg_end()).prop_map(|(at, end)| Hint::Ended { at, end }),
         at().prop_map(|at| Hint::AgentJoined { at }),
         at().prop_map(|at| Hint::AgentLeft { at }),
+        at().prop_map(|at| Hint::Held { at }),
+        at().prop_map(|at| Hint::Resumed { at }),
+        (at(), 0u8..16)
+            .prop_map(|(at, code)| Hint::Dtmf { at, digit: Digit::from_code(code).unwrap() }),
+        media().prop_map(|quality| Hint::Media { quality }),
     ]
 }
 

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use ipnet::IpNet;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::{
-    E164, Hint, LegEnd, Participant, Result, RoomName, Secret, SipAddress, SipTransport, Trunk,
+    Digits, E164, Hint, LegEnd, MediaEncryption, Participant, Result, RoomName, Secret, SipAddress,
+    SipHost, SipTransport, Trunk, TrunkId,
 };
 
 /// Where the hints about one call go.
@@ -80,6 +82,8 @@ pub trait Rooms: Send + Sync {
 /// How to reach a trunk, its password in the clear.
 #[derive(Debug, Clone)]
 pub struct TrunkAccess {
+    /// The trunk.
+    pub trunk_id: TrunkId,
     /// Where the INVITE goes; `None` on a sandbox trunk.
     pub address: Option<SipAddress>,
     /// How.
@@ -88,6 +92,47 @@ pub struct TrunkAccess {
     pub auth_username: Option<String>,
     /// The digest password.
     pub auth_password: Option<Secret>,
+    /// The domain of the From URI; `None`: what the service asks for.
+    pub from_host: Option<SipHost>,
+    /// Where the INVITE is sent instead of `address`, in order; the next only when no connection
+    /// could be made.
+    pub outbound_proxies: Vec<SipAddress>,
+    /// Who else may send SIP and RTP for the call.
+    pub allowed_addresses: Vec<IpNet>,
+    /// Whether media is encrypted.
+    pub media_encryption: MediaEncryption,
+}
+
+impl TrunkAccess {
+    /// How to reach this trunk, with its password unsealed.
+    pub fn of(trunk: &Trunk, auth_password: Option<Secret>) -> Self {
+        Self {
+            trunk_id: trunk.trunk_id.clone(),
+            address: trunk.address.clone(),
+            transport: trunk.transport,
+            auth_username: trunk.auth_username.clone(),
+            auth_password,
+            from_host: trunk.from_host.clone(),
+            outbound_proxies: trunk.outbound_proxies.clone(),
+            allowed_addresses: trunk.allowed_addresses.clone(),
+            media_encryption: trunk.media_encryption(),
+        }
+    }
+
+    /// A trunk at this address, with a fresh id and nothing else set.
+    pub fn at(address: Option<SipAddress>, transport: SipTransport) -> Self {
+        Self {
+            trunk_id: TrunkId::random(),
+            address,
+            transport,
+            auth_username: None,
+            auth_password: None,
+            from_host: None,
+            outbound_proxies: Vec::new(),
+            allowed_addresses: Vec::new(),
+            media_encryption: MediaEncryption::default_for(transport),
+        }
+    }
 }
 
 /// A leg to dial.
@@ -146,6 +191,22 @@ pub trait Provider: Send + Sync {
 
     /// Looks at the leg: for recovery, and as a fallback where hints may have been lost.
     async fn look(&self, room: &RoomName, participant_identity: &str) -> Result<LegLook>;
+
+    /// Sends digits to the callee, behind those that are still being sent. Returns when they are on
+    /// their way, at the latest when the last has been handed over: they take up to a minute to be
+    /// heard. What cannot be sent any more when the leg ends is dropped.
+    ///
+    /// Errors: [`NotFound`](crate::ErrorKind::NotFound) when there is no such leg,
+    /// [`Conflict`](crate::ErrorKind::Conflict) when it is not answered yet,
+    /// [`Refused`](crate::ErrorKind::Refused) when the callee's side takes no digits,
+    /// [`Busy`](crate::ErrorKind::Busy) when too many wait,
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) when the leg cannot be reached.
+    async fn send_dtmf(
+        &self,
+        room: &RoomName,
+        participant_identity: &str,
+        digits: &Digits,
+    ) -> Result<()>;
 
     /// Checks that a trunk has what this service needs; the error's message names the field.
     fn check_trunk(&self, trunk: &Trunk) -> Result<(), TrunkFault>;

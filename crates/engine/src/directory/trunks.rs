@@ -1,9 +1,10 @@
 //! Trunks.
 
+use ipnet::IpNet;
 use outdial_domain::ports::{Page, PageRequest};
 use outdial_domain::{
-    AccountId, CallService, E164, ErrorKind, Sealed, Secret, SipAddress, SipTransport, Trunk,
-    TrunkId,
+    AccountId, CallService, E164, ErrorKind, MediaEncryption, Route, Sealed, Secret, SipAddress,
+    SipHost, SipTransport, Trunk, TrunkId, TrunkRoute,
 };
 
 use super::{later, set};
@@ -20,6 +21,11 @@ pub struct NewTrunk {
     pub transport: SipTransport,
     pub auth_username: Option<String>,
     pub auth_password: Option<Secret>,
+    pub route: TrunkRoute,
+    pub from_host: Option<SipHost>,
+    pub outbound_proxies: Vec<SipAddress>,
+    pub allowed_addresses: Vec<IpNet>,
+    pub media_encryption: Option<MediaEncryption>,
     pub sandbox: bool,
     pub calls_per_second: Option<f64>,
     pub max_concurrent_calls: Option<u32>,
@@ -36,6 +42,11 @@ impl NewTrunk {
             transport: SipTransport::default(),
             auth_username: None,
             auth_password: None,
+            route: TrunkRoute::default(),
+            from_host: None,
+            outbound_proxies: Vec::new(),
+            allowed_addresses: Vec::new(),
+            media_encryption: None,
             sandbox: false,
             calls_per_second: None,
             max_concurrent_calls: None,
@@ -58,6 +69,11 @@ pub struct TrunkChange {
     pub transport: Option<SipTransport>,
     pub auth_username: Option<Option<String>>,
     pub auth_password: Option<Option<Secret>>,
+    pub route: Option<TrunkRoute>,
+    pub from_host: Option<Option<SipHost>>,
+    pub outbound_proxies: Option<Vec<SipAddress>>,
+    pub allowed_addresses: Option<Vec<IpNet>>,
+    pub media_encryption: Option<Option<MediaEncryption>>,
     pub calls_per_second: Option<Option<f64>>,
     pub max_concurrent_calls: Option<Option<u32>>,
 }
@@ -82,6 +98,11 @@ impl Engine {
             transport: new.transport,
             auth_username: new.auth_username,
             auth_password,
+            route: new.route,
+            from_host: new.from_host,
+            outbound_proxies: new.outbound_proxies,
+            allowed_addresses: new.allowed_addresses,
+            media_encryption: new.media_encryption,
             sandbox: new.sandbox,
             calls_per_second: new.calls_per_second,
             max_concurrent_calls: new.max_concurrent_calls,
@@ -123,6 +144,10 @@ impl Engine {
         loop {
             let mut trunk = self.trunk(account, id).await?;
             let read = trunk.updated_at;
+            if change.route.is_some() && trunk.call_service != CallService::Twilio {
+                let rule = format!("is for twilio only, not for {}", trunk.call_service);
+                return Err(EngineError::invalid("route", rule, "leave it out"));
+            }
             self.inner.apply_trunk_change(&mut trunk, change.clone());
             self.inner.check_trunk(&trunk)?;
             trunk.updated_at = later(self.inner.now(), read);
@@ -155,6 +180,18 @@ impl Inner {
         if !trunk.sandbox && trunk.numbers.is_empty() {
             return missing("numbers", "a trunk that is not a sandbox needs a caller id");
         }
+        if trunk.route() == Route::Twilio {
+            const DIRECT: &str = "set route to \"direct\", or leave this empty";
+            let only_direct = |field| {
+                Err(EngineError::invalid(field, "is for calls that leave directly only", DIRECT))
+            };
+            if !trunk.outbound_proxies.is_empty() {
+                return only_direct("outbound_proxies");
+            }
+            if !trunk.allowed_addresses.is_empty() {
+                return only_direct("allowed_addresses");
+            }
+        }
         // What its service asks for beyond that is checked once the service is set up.
         let Ok(backend) = self.backend(trunk.route()) else { return Ok(()) };
         backend
@@ -175,6 +212,11 @@ impl Inner {
             transport,
             auth_username,
             auth_password,
+            route,
+            from_host,
+            outbound_proxies,
+            allowed_addresses,
+            media_encryption,
             calls_per_second,
             max_concurrent_calls,
         } = change;
@@ -185,6 +227,11 @@ impl Inner {
         set(&mut trunk.auth_username, auth_username);
         let sealed = auth_password.map(|password| self.seal_password(&trunk.trunk_id, password));
         set(&mut trunk.auth_password, sealed);
+        set(&mut trunk.route, route);
+        set(&mut trunk.from_host, from_host);
+        set(&mut trunk.outbound_proxies, outbound_proxies);
+        set(&mut trunk.allowed_addresses, allowed_addresses);
+        set(&mut trunk.media_encryption, media_encryption);
         set(&mut trunk.calls_per_second, calls_per_second);
         set(&mut trunk.max_concurrent_calls, max_concurrent_calls);
     }

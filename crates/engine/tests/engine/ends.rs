@@ -119,7 +119,7 @@ async fn a_watcher_sees_every_status_and_line_once_and_can_resume_anywhere() {
             WatchEvent::Status { status, .. } => Some(status.to_string()),
             WatchEvent::Line { index, line } => Some(format!("{index} {}", line.text)),
             // For those only who watch at that moment.
-            WatchEvent::Agent { .. } => None,
+            WatchEvent::Agent { .. } | WatchEvent::Passing(_) => None,
         };
         events.iter().filter_map(|(_, event)| text(event)).collect()
     };

@@ -3,6 +3,7 @@
 
 mod ends;
 mod hints;
+mod media;
 mod place;
 mod recording;
 mod recovery;

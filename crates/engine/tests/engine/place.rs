@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use outdial_domain::placeholder::OnMissing;
-use outdial_domain::{AccountId, ErrorKind, LegEnd, Outcome, Route, Secret, SipStatus, Status};
+use outdial_domain::{
+    AccountId, ErrorKind, LegEnd, MediaEncryption, Outcome, Route, Secret, SipStatus, Status,
+};
 use outdial_engine::{AssistantChange, EngineError, Policy};
 
 use crate::rig::Rig;
@@ -64,10 +66,27 @@ async fn the_provider_gets_the_trunk_with_its_password_opened() {
     assert!(!format!("{trunk:?}").contains("p4ss"));
     let request = rig.request(&assistant, &trunk, "0000");
     rig.engine.place(&rig.account, request).await.unwrap();
-    let dialed = rig.script.dialed.lock().unwrap();
-    assert_eq!(dialed[0].trunk.auth_password, Some(Secret::new("p4ss")));
-    assert_eq!(dialed[0].from_number.as_ref().unwrap().as_str(), "+15550100000");
-    assert!(dialed[0].ringing_timeout <= Duration::from_secs(70));
+    let last = || rig.script.dialed.lock().unwrap().last().unwrap().clone();
+    let dialed = last();
+    assert_eq!(dialed.trunk.auth_password, Some(Secret::new("p4ss")));
+    assert_eq!(dialed.from_number.as_ref().unwrap().as_str(), "+15550100000");
+    assert!(dialed.ringing_timeout <= Duration::from_secs(70));
+
+    let trunk = rig
+        .trunk_with(Route::Direct, |trunk| {
+            trunk.from_host = Some("acme1.pstn.exotel.com".parse().unwrap());
+            trunk.outbound_proxies = vec!["10.0.0.1:5070".parse().unwrap()];
+            trunk.allowed_addresses = vec!["203.0.113.0/24".parse().unwrap()];
+            trunk.media_encryption = Some(MediaEncryption::Require);
+        })
+        .await;
+    rig.engine.place(&rig.account, rig.request(&assistant, &trunk, "0001")).await.unwrap();
+    let access = last().trunk;
+    assert_eq!(access.trunk_id, trunk.trunk_id);
+    assert_eq!(access.from_host, trunk.from_host);
+    assert_eq!(access.outbound_proxies, trunk.outbound_proxies);
+    assert_eq!(access.allowed_addresses, trunk.allowed_addresses);
+    assert_eq!(access.media_encryption, MediaEncryption::Require);
 }
 
 #[tokio::test(start_paused = true)]

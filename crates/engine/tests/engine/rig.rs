@@ -12,8 +12,8 @@ use outdial_domain::ports::{
     Store, TrunkFault, WebhookReply, WebhookRequest, WebhookSender,
 };
 use outdial_domain::{
-    AccountId, Assistant, Call, CallService, Error, ErrorKind, NodeId, Participant, Result,
-    RoomName, Route, Secret, Status, TranscriptLine, Trunk,
+    AccountId, Assistant, Call, CallService, Digits, Error, ErrorKind, NodeId, Participant, Result,
+    RoomName, Route, Secret, Status, TranscriptLine, Trunk, TrunkRoute,
 };
 use outdial_engine::{CallRequest, Engine, NewAssistant, NewTrunk, Parts, Policy, Vault};
 use outdial_sandbox::{Sandbox, SandboxConfig};
@@ -57,6 +57,7 @@ impl Rig {
             .backend(Route::Sandbox, Arc::new(sandbox.clone()), Arc::new(sandbox.clone()))
             .backend(Route::Twilio, script.clone(), script.clone())
             .observed(Route::Twilio, watcher.clone())
+            .backend(Route::Direct, script.clone(), script.clone())
             .recordings(tape.clone());
         parts.backends.insert(Route::Exotel, Err("set exotel up first".into()));
         parts.node = node;
@@ -92,21 +93,14 @@ impl Rig {
     }
 
     pub(crate) async fn trunk_with(&self, route: Route, edit: impl Fn(&mut NewTrunk)) -> Trunk {
+        let service =
+            if route == Route::Exotel { CallService::Exotel } else { CallService::Twilio };
         let mut new = NewTrunk {
-            call_service: if route == Route::Exotel {
-                CallService::Exotel
-            } else {
-                CallService::Twilio
-            },
-            name: "trunk".into(),
             numbers: vec!["+15550100000".parse().unwrap()],
             address: Some("sip.example.com".parse().unwrap()),
-            transport: Default::default(),
-            auth_username: None,
-            auth_password: None,
             sandbox: route == Route::Sandbox,
-            calls_per_second: None,
-            max_concurrent_calls: None,
+            route: if route == Route::Direct { TrunkRoute::Direct } else { TrunkRoute::default() },
+            ..NewTrunk::new("trunk", service)
         };
         edit(&mut new);
         self.engine.create_trunk(&self.account, new).await.unwrap()
@@ -298,6 +292,9 @@ impl Provider for Script {
     }
     async fn hang_up(&self, _: &RoomName, _: &str) -> Result<()> {
         self.ask("hang_up")
+    }
+    async fn send_dtmf(&self, _: &RoomName, _: &str, _: &Digits) -> Result<()> {
+        self.ask("send_dtmf")
     }
     async fn look(&self, _: &RoomName, _: &str) -> Result<LegLook> {
         self.ask("look_leg")?;

@@ -10,7 +10,8 @@ use livekit_protocol::DisconnectReason;
 use outdial_domain::{Hint, LegEnd, Participant, RoomName};
 use serde_json::Value;
 
-use crate::leg::{CALL_STATUS, CallStatus, Leg, leg_end_of_disconnect, time_of_millis};
+use crate::attributes::CALL_STATUS;
+use crate::leg::{CallStatus, Leg, leg_end_of_disconnect, time_of_millis};
 
 /// The callee's identity begins so; see `Order::participant_identity` of the domain.
 const PHONE: &str = "phone-";

@@ -7,16 +7,16 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use outdial_domain::ports::{
     AudioPacket, AudioSink, DialRequest, DispatchRequest, HintSink, Observation, ObserveRequest,
-    Observer, Provider, Rooms, TrunkAccess,
+    Observer, Rooms, TrunkAccess,
 };
 use outdial_domain::{
     AssistantId, CallService, E164, Hint, RoomName, SipTransport, Speaker, TranscriptLine,
 };
 use outdial_observer::LiveKitObserver;
 use outdial_room::{Media, MediaConfig};
-use outdial_twilio::Twilio;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::stack::{Phone, Stack};
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// The packets of each stream of a speaker.
 pub(crate) type Tape = Arc<Mutex<BTreeMap<(u8, u32), usize>>>;
 
-struct Recorder(Tape);
+pub(crate) struct Recorder(pub(crate) Tape);
 
 impl AudioSink for Recorder {
     fn write(&mut self, packet: &AudioPacket<'_>) {
@@ -42,7 +42,7 @@ pub(crate) struct Call {
     pub(crate) observer: LiveKitObserver,
     pub(crate) tape: Tape,
     to_number: E164,
-    twilio: Twilio,
+    dials: JoinSet<()>,
     hints: mpsc::Receiver<Hint>,
     observation: Option<Observation>,
     pub(crate) told: Vec<(DateTime<Utc>, Hint)>,
@@ -63,7 +63,7 @@ impl Call {
                 Arc::clone(&stack.livekit),
                 Handle::current(),
             ),
-            twilio: Twilio::new(Arc::clone(&stack.livekit)),
+            dials: JoinSet::new(),
             room: RoomName::new(CallService::Twilio, AssistantId::random(), &to_number),
             stack,
             to_number,
@@ -114,23 +114,21 @@ impl Call {
         self.stack.livekit.dispatch(&self.room, &request).await.unwrap();
     }
 
-    pub(crate) async fn dial(&self, phone: &Phone) {
-        let (sink, _unheard) = HintSink::channel(64);
+    /// Has livekit-sip dial. What becomes of it is seen in the room.
+    pub(crate) fn dial(&mut self, phone: &Phone) {
         let request = DialRequest {
             room_name: self.room.clone(),
             participant_identity: self.callee(),
             to_number: self.to_number.clone(),
             from_number: Some("+15550100000".parse().unwrap()),
-            trunk: TrunkAccess {
-                address: Some(phone.address.parse().unwrap()),
-                transport: SipTransport::Udp,
-                auth_username: None,
-                auth_password: None,
-            },
+            trunk: TrunkAccess::at(Some(phone.address.parse().unwrap()), SipTransport::Udp),
             ringing_timeout: Duration::from_secs(45),
             max_duration: Duration::from_secs(300),
         };
-        self.twilio.dial(request, sink).await.unwrap();
+        let livekit = Arc::clone(&self.stack.livekit);
+        self.dials.spawn(async move {
+            livekit.dial_sip(&request).await.unwrap();
+        });
     }
 
     /// Waits until a hint comes that is meant; those before it are kept too.
@@ -166,7 +164,7 @@ impl Call {
             Hint::AgentJoined { .. } => Some("agent".to_owned()),
             Hint::AgentLeft { .. } => Some("no agent".to_owned()),
             Hint::TranscriptEnded { status } => Some(status.as_str().to_owned()),
-            Hint::AgentState { .. } | Hint::Line(_) => None,
+            _ => None,
         });
         words.collect()
     }
@@ -199,6 +197,6 @@ impl Call {
         self.stop_observing();
         self.observer.shutdown().await;
         self.stack.livekit.delete(&self.room).await.unwrap();
-        self.twilio.shutdown().await;
+        self.dials.join_all().await;
     }
 }

@@ -9,12 +9,15 @@
 )]
 
 mod call;
+mod leg;
 mod stack;
 
 use outdial_domain::ports::Rooms;
-use outdial_domain::{Hint, Speaker};
+use outdial_domain::{Hint, Speaker, TranscriptStatus};
+use outdial_livekit::CallStatus;
 
 use crate::call::Call;
+use crate::leg::Leg;
 
 fn is_over(hint: &Hint) -> bool {
     matches!(hint, Hint::TranscriptEnded { .. })
@@ -29,7 +32,7 @@ async fn a_conversation() {
     call.observe();
     call.dispatch("{}").await;
     call.hears("agent", |hint| matches!(hint, Hint::AgentJoined { .. })).await;
-    call.dial(&phone).await;
+    call.dial(&phone);
     call.hears("end of the transcript", is_over).await;
     call.hears_no_more().await;
     call.print(&phone);
@@ -66,7 +69,7 @@ async fn a_barge_in() {
     let greeting = "This call is recorded. ".repeat(20);
     call.dispatch_to_say(&greeting, "{}").await;
     call.hears("agent", |hint| matches!(hint, Hint::AgentJoined { .. })).await;
-    call.dial(&phone).await;
+    call.dial(&phone);
     call.hears("end of the transcript", is_over).await;
     call.print(&phone);
     assert_eq!(call.words().last().unwrap(), "complete");
@@ -87,7 +90,7 @@ async fn the_agent_deletes_the_room() {
     call.create().await;
     call.observe();
     call.dispatch(r#"{"hangup": "room", "hangup_after_greeting": true}"#).await;
-    call.dial(&phone).await;
+    call.dial(&phone);
     call.hears("end of the transcript", is_over).await;
     call.print(&phone);
     let words = call.words();
@@ -106,7 +109,7 @@ async fn the_callee_declines() {
     call.observe();
     // In the room before the phone is.
     call.stack.until_observed(&call.room, true).await;
-    call.dial(&phone).await;
+    call.dial(&phone);
     call.hears("end of the transcript", is_over).await;
     call.print(&phone);
     let words = call.words();
@@ -123,7 +126,7 @@ async fn the_callee_hangs_up() {
     call.create().await;
     call.observe();
     call.stack.until_observed(&call.room, true).await;
-    call.dial(&phone).await;
+    call.dial(&phone);
     call.hears("end of the transcript", is_over).await;
     call.print(&phone);
     assert_eq!(
@@ -140,7 +143,7 @@ async fn a_late_observer() {
     let phone = call.stack.phone("answer").await;
     call.create().await;
     call.observe();
-    call.dial(&phone).await;
+    call.dial(&phone);
     call.hears("answer", |hint| matches!(hint, Hint::Answered { .. })).await;
     call.stop_observing();
     call.stack.until_observed(&call.room, false).await;
@@ -167,5 +170,82 @@ async fn a_late_room() {
     assert_eq!(call.words(), ["complete"]);
     call.hears_no_more().await;
     assert!(!call.stack.livekit.has_room(&call.room).await.unwrap());
+    call.end().await;
+}
+
+/// A leg of our own is to agent and observer what one of livekit-sip is, and hears what an observer
+/// hears.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leg_that_attends_itself() {
+    let mut call = Call::new();
+    call.create().await;
+    call.observe();
+    call.stack.until_observed(&call.room, true).await;
+    call.dispatch("{}").await;
+    let mut leg = Leg::join(&call).await;
+    let look = call.stack.livekit.leg(&call.room, &call.callee()).await.unwrap();
+    assert_eq!(look.unwrap().status, CallStatus::Dialing);
+    leg.shows(CallStatus::Ringing).await;
+    leg.hears("agent", |hint| matches!(hint, Hint::AgentJoined { .. })).await;
+    leg.answer().await;
+    let said = |hint: &Hint, who, text: &str| match hint {
+        Hint::Line(line) => line.speaker == who && line.text.to_lowercase().contains(text),
+        _ => false,
+    };
+    leg.hears("greeting", |hint| said(hint, Speaker::Agent, "order desk")).await;
+    leg.says(&call.stack.sound("order.ulaw"));
+    leg.hears("question", |hint| said(hint, Speaker::User, "status of my order")).await;
+    leg.hears("answer", |hint| said(hint, Speaker::Agent, "on its way")).await;
+    leg.says(&call.stack.sound("goodbye.ulaw"));
+    leg.hears("end of the transcript", is_over).await;
+    call.hears("end of the transcript", is_over).await;
+    println!("leg: {:#?}\nobserver: {:#?}", leg.told, call.told);
+    let words = call.words();
+    let (course, rest) = words.split_at(4);
+    assert_eq!(course, ["joined true", "ringing", "agent", "answered"]);
+    assert!(rest.contains(&"ended Removed".to_owned()), "{words:?}");
+    let seen = call.lines();
+    assert!(seen.is_sorted_by_key(|line| line.timestamp), "{seen:?}");
+    let seen: Vec<_> = seen.into_iter().map(|line| (line.speaker, line.text.clone())).collect();
+    assert_eq!(leg.lines(), seen);
+    assert_eq!(call.words().last().unwrap(), "complete");
+    let end = Hint::TranscriptEnded { status: TranscriptStatus::Complete };
+    assert_eq!(leg.told.last(), Some(&end));
+    let of_leg = |hint: &&Hint| {
+        matches!(hint, Hint::Joined { .. } | Hint::Answered { .. } | Hint::Ended { .. })
+    };
+    assert_eq!(leg.told.iter().find(of_leg), None);
+    // It records the agent; itself it hears before the room does.
+    let tape = leg.tape.lock().unwrap().clone();
+    assert!(tape.len() == 1 && tape[&(1, 0)] > 200, "{tape:?}");
+    call.end().await;
+}
+
+/// What the callee says last is on the line, though it hangs up at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leg_stays_until_all_is_told() {
+    let mut call = Call::new();
+    call.create().await;
+    call.observe();
+    call.stack.until_observed(&call.room, true).await;
+    call.dispatch("{}").await;
+    let mut leg = Leg::join(&call).await;
+    leg.hears("agent", |hint| matches!(hint, Hint::AgentJoined { .. })).await;
+    leg.answer().await;
+    let is_line = |hint: &Hint| matches!(hint, Hint::Line(_));
+    leg.hears("greeting", is_line).await;
+    leg.says(&call.stack.sound("goodbye.ulaw"));
+    leg.has_said_all().await;
+    let told = leg.ends().await;
+    call.hears("end of the transcript", is_over).await;
+    println!("leg: {told:#?}\nobserver: {:#?}", call.told);
+    let is_goodbye = |hint: &Hint| match hint {
+        Hint::Line(line) => line.speaker == Speaker::User && line.text.to_lowercase() == "goodbye",
+        _ => false,
+    };
+    assert!(told.iter().any(is_goodbye), "{told:?}");
+    let end = Hint::TranscriptEnded { status: TranscriptStatus::Complete };
+    assert_eq!(told.last(), Some(&end));
+    assert!(call.words().contains(&"ended CalleeHangup".to_owned()), "{:?}", call.words());
     call.end().await;
 }

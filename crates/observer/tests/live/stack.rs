@@ -46,6 +46,11 @@ impl Stack {
         }
     }
 
+    /// G.711 µ-law that phones play.
+    pub(crate) fn sound(&self, name: &str) -> Vec<u8> {
+        std::fs::read(Path::new(&self.sipp_dir).join(name)).unwrap()
+    }
+
     /// A phone that plays a scenario, once.
     pub(crate) async fn phone(&self, scenario: &str) -> Phone {
         let port = free_port();

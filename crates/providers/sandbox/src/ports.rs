@@ -5,7 +5,7 @@ use outdial_domain::ports::{
     DialRequest, Dialed, DispatchRequest, HintSink, LegLook, Observation, ObserveRequest, Observer,
     Provider, RoomLook, Rooms, TrunkFault,
 };
-use outdial_domain::{Hint, Participant, Result, RoomName, Trunk, random_text};
+use outdial_domain::{Digits, Hint, Participant, Result, RoomName, Trunk, random_text};
 
 use crate::Sandbox;
 use crate::leg::LegTask;
@@ -69,6 +69,16 @@ impl Provider for Sandbox {
     async fn hang_up(&self, room: &RoomName, participant_identity: &str) -> Result<()> {
         self.world.remove_leg(room, participant_identity);
         Ok(())
+    }
+
+    /// The simulated callee takes any digits and does nothing with them.
+    async fn send_dtmf(
+        &self,
+        room: &RoomName,
+        participant_identity: &str,
+        digits: &Digits,
+    ) -> Result<()> {
+        self.world.dtmf(room, participant_identity, digits)
     }
 
     async fn look(&self, room: &RoomName, participant_identity: &str) -> Result<LegLook> {

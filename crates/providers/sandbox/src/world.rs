@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use outdial_domain::ports::{Clock, DispatchRequest, RoomLook};
-use outdial_domain::{E164, Error, ErrorKind, Hint, Result, RoomName};
+use outdial_domain::{Digits, E164, Error, ErrorKind, Hint, Result, RoomName};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -242,6 +242,19 @@ impl World {
         let rooms = self.lock();
         let leg = rooms.get(name)?.leg.as_ref()?;
         (leg.identity == identity).then(|| leg.seen.clone())
+    }
+
+    /// Plays digits to an answered leg, which has no ears for them.
+    pub(crate) fn dtmf(&self, name: &RoomName, identity: &str, digits: &Digits) -> Result<()> {
+        const OPERATION: &str = "sandbox.send_dtmf";
+        let Some(seen) = self.leg(name, identity) else {
+            return Err(Error::new(ErrorKind::NotFound, OPERATION, "there is no such leg"));
+        };
+        if !seen.iter().any(|hint| matches!(hint, Hint::Answered { .. })) {
+            return Err(Error::new(ErrorKind::Conflict, OPERATION, "the leg is not answered yet"));
+        }
+        tracing::debug!(room = ?name, ?digits, "digits were sent to a simulated callee");
+        Ok(())
     }
 
     /// Ends a leg from outside.

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod keypad;
 mod legs;
 mod trunk;
 mod watch;
@@ -14,12 +15,14 @@ use async_trait::async_trait;
 use outdial_domain::ports::{
     Clock, DialRequest, Dialed, HintSink, LegLook, Provider, SystemClock, TrunkFault,
 };
-use outdial_domain::{Error, ErrorKind, Result, RoomName, Trunk};
-use outdial_livekit::LiveKit;
+use outdial_domain::{Digits, Error, ErrorKind, Result, RoomName, Trunk};
+use outdial_livekit::{CallStatus, LiveKit};
+use outdial_room::Media;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::keypad::Keypads;
 use self::legs::Legs;
 use self::watch::Watch;
 
@@ -68,14 +71,17 @@ pub struct Twilio {
     clock: Arc<dyn Clock>,
     pace: Pace,
     legs: Arc<Legs>,
+    keypads: Arc<Keypads>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Twilio {
-    /// A provider that dials through this LiveKit server.
-    pub fn new(livekit: Arc<LiveKit>) -> Self {
+    /// A provider that dials through this LiveKit server. Digits are sent by participants on these
+    /// media threads.
+    pub fn new(livekit: Arc<LiveKit>, media: Media) -> Self {
         Self {
+            keypads: Arc::new(Keypads::new(Arc::clone(&livekit), media)),
             livekit,
             clock: Arc::new(SystemClock),
             pace: Pace::default(),
@@ -156,6 +162,24 @@ impl Provider for Twilio {
         // No answered leg tells of this by itself, and the next look at it may be far.
         self.legs.removed(room);
         Ok(())
+    }
+
+    async fn send_dtmf(
+        &self,
+        room: &RoomName,
+        participant_identity: &str,
+        digits: &Digits,
+    ) -> Result<()> {
+        let error = |kind, why: &str| Err(Error::new(kind, keypad::OPERATION, why));
+        match self.livekit.leg(room, participant_identity).await? {
+            None => return error(ErrorKind::NotFound, "there is no such leg"),
+            Some(leg) if leg.status == CallStatus::Active => {}
+            Some(leg) if leg.status == CallStatus::Hangup => {
+                return error(ErrorKind::NotFound, "the leg is ending");
+            }
+            Some(_) => return error(ErrorKind::Conflict, "the leg is not answered yet"),
+        }
+        self.keypads.press(room, digits.clone(), &self.tasks, &self.stop).await
     }
 
     async fn look(&self, room: &RoomName, participant_identity: &str) -> Result<LegLook> {

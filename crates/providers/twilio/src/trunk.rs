@@ -50,7 +50,7 @@ fn is_account_sid(username: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use outdial_domain::{AccountId, CallService, Sealed, SipTransport, TrunkId};
+    use outdial_domain::{AccountId, CallService, Sealed, SipTransport, TrunkId, TrunkRoute};
 
     use super::*;
 
@@ -66,6 +66,11 @@ mod tests {
             transport: SipTransport::Udp,
             auth_username: Some("outdial".into()),
             auth_password: Some(Sealed("sealed".into())),
+            route: TrunkRoute::LivekitSip,
+            from_host: None,
+            outbound_proxies: Vec::new(),
+            allowed_addresses: Vec::new(),
+            media_encryption: None,
             sandbox: false,
             calls_per_second: None,
             max_concurrent_calls: None,

@@ -79,12 +79,7 @@ impl Stage {
             participant_identity: self.identity(),
             to_number: self.to_number.clone(),
             from_number: None,
-            trunk: TrunkAccess {
-                address: None,
-                transport: SipTransport::Udp,
-                auth_username: None,
-                auth_password: None,
-            },
+            trunk: TrunkAccess::at(None, SipTransport::Udp),
             ringing_timeout: Duration::from_secs(60),
             max_duration: Duration::from_secs(3600),
         }
@@ -149,6 +144,10 @@ fn word(hint: &Hint) -> &'static str {
         Hint::AgentJoined { .. } => "agent",
         Hint::AgentLeft { .. } => "agent left",
         Hint::AgentState { state, .. } => state.as_str(),
+        Hint::Held { .. } => "held",
+        Hint::Resumed { .. } => "resumed",
+        Hint::Dtmf { .. } => "dtmf",
+        Hint::Media { .. } => "media",
         Hint::Line(_) => "line",
         Hint::TranscriptEnded { .. } => "transcript",
     }
@@ -163,8 +162,12 @@ fn brief(hint: &Hint) -> (&'static str, i64) {
         | Hint::Ended { at, .. }
         | Hint::AgentJoined { at }
         | Hint::AgentLeft { at }
-        | Hint::AgentState { at, .. } => at,
+        | Hint::AgentState { at, .. }
+        | Hint::Held { at }
+        | Hint::Resumed { at }
+        | Hint::Dtmf { at, .. } => at,
         Hint::Line(line) => &line.timestamp,
+        Hint::Media { .. } => panic!("counts of media have no time"),
         Hint::TranscriptEnded { .. } => panic!("the end of a transcript has no time"),
     };
     (word(hint), (*at - epoch()).num_milliseconds())

@@ -237,3 +237,26 @@ async fn a_failed_look_is_no_end() {
     assert_eq!(next(&mut hints).await, picked_up());
     assert!(looks.load(Ordering::Relaxed) > 9);
 }
+
+#[tokio::test]
+async fn digits_need_an_answered_leg_and_a_room_that_lets_us_in() {
+    let rig = Rig::new(None, answered()).await;
+    let (room, digits) = (room(), "1w#".parse().unwrap());
+    for (status, expect) in [
+        (None, ErrorKind::NotFound),
+        (Some("dialing"), ErrorKind::Conflict),
+        (Some("ringing"), ErrorKind::Conflict),
+        (Some("hangup"), ErrorKind::NotFound),
+        // This LiveKit has no door for participants.
+        (Some("active"), ErrorKind::Unavailable),
+        (Some("active"), ErrorKind::Unavailable),
+    ] {
+        rig.set(status);
+        let sent = timeout(PATIENCE, rig.twilio.send_dtmf(&room, PHONE, &digits)).await;
+        let error = sent.unwrap().unwrap_err();
+        assert_eq!(error.kind, expect, "{status:?}: {error}");
+    }
+    rig.twilio.shutdown().await;
+    let stopped = rig.twilio.send_dtmf(&room, PHONE, &digits).await.unwrap_err();
+    assert_eq!(stopped.kind, ErrorKind::Unavailable);
+}

@@ -10,6 +10,7 @@ use outdial_domain::ports::{Clock, DialRequest, Dialed, HintSink, Provider, Trun
 use outdial_domain::{Hint, LegEnd, Participant, RoomName, Secret, SipStatus};
 use outdial_livekit::testing::{FakeLiveKit, Reply, Request};
 use outdial_livekit::{LiveKit, LiveKitConfig};
+use outdial_room::{Media, MediaConfig};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
@@ -42,12 +43,7 @@ pub(super) fn request() -> DialRequest {
         participant_identity: PHONE.into(),
         to_number: "+15550199999".parse().unwrap(),
         from_number: Some("+15550100000".parse().unwrap()),
-        trunk: TrunkAccess {
-            address: Some("acme.pstn.twilio.com".parse().unwrap()),
-            transport: Default::default(),
-            auth_username: None,
-            auth_password: None,
-        },
+        trunk: TrunkAccess::at(Some("acme.pstn.twilio.com".parse().unwrap()), Default::default()),
         ringing_timeout: Duration::from_secs(45),
         max_duration: Duration::from_secs(600),
     }
@@ -130,7 +126,9 @@ pub(super) fn twilio(url: &str) -> Twilio {
         answered: Duration::from_millis(20),
         abandoned: Duration::from_secs(5),
     };
-    Twilio::new(Arc::new(LiveKit::new(config).unwrap())).with_clock(Arc::new(Noon)).with_pace(pace)
+    let media = Media::start(MediaConfig::default()).unwrap();
+    let livekit = Arc::new(LiveKit::new(config).unwrap());
+    Twilio::new(livekit, media).with_clock(Arc::new(Noon)).with_pace(pace)
 }
 
 pub(super) fn leg(status: &str) -> proto::ParticipantInfo {
