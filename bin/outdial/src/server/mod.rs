@@ -59,7 +59,7 @@ impl Server {
         let database = data.database.clone();
         let opening = tokio::task::spawn_blocking(move || SqliteStore::open(database));
         let store = Arc::new(opening.await.context("opening the store")??);
-        let carriers = Carriers::new(&settings)?;
+        let carriers = Carriers::new(&settings).await?;
         let recorder = parts::recorder(&settings).await?;
         let parts = Parts {
             store: store.clone(),
@@ -133,8 +133,8 @@ impl Server {
     }
 
     /// Stops: takes no new calls; lets running ones finish for `server.drain_timeout`, or until
-    /// `force` resolves; lets go of the rest, which the next start takes up again; then answers no
-    /// more requests and closes the store.
+    /// `force` resolves; hangs up those through the SIP bridge; lets go of the rest, which the next
+    /// start takes up again; then answers no more requests and closes the store.
     ///
     /// # Errors
     /// When something could not be closed in an orderly way. Nothing is lost by that.
@@ -150,6 +150,8 @@ impl Server {
             }
             () = force => true,
         };
+        // Legs of our own end with us: their ends are told while the engine still listens.
+        let hung_up = timeout(STOP_TIMEOUT, self.carriers.hang_up()).await;
         // The order matters: tasks of the engine may run on the HTTP server's threads.
         let released = match timeout(STOP_TIMEOUT, self.engine.stop()).await {
             Ok(released) => released.context("calls could not be released"),
@@ -160,7 +162,8 @@ impl Server {
         drop(self.engine);
         let stored = self.store.close().await.context("the store could not be closed");
         tracing::info!("stopped");
-        released.and(closed).and(carriers.context("dials did not end")).and(stored)
+        let carriers = hung_up.and(carriers).context("dials did not end");
+        released.and(closed).and(carriers).and(stored)
     }
 }
 

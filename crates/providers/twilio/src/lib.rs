@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod direct;
 mod keypad;
 mod legs;
 mod trunk;
@@ -22,6 +23,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::direct::Direct;
 use self::keypad::Keypads;
 use self::legs::Legs;
 use self::watch::Watch;
