@@ -196,6 +196,12 @@ impl Api {
         self.delete(&format!("/calls/{}", escaped(room))).await
     }
 
+    /// Presses keys on a call.
+    pub async fn press(&self, room: &str, digits: &str) -> Reply {
+        let path = format!("/calls/{}/dtmf", escaped(room));
+        self.post(&path, &serde_json::json!({"digits": digits})).await
+    }
+
     /// Asks for the end of a call.
     pub async fn hang_up(&self, room: &str) -> Reply {
         let path = format!("/calls/{}/hangup", escaped(room));

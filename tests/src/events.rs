@@ -46,6 +46,25 @@ impl Events {
         }
     }
 
+    /// Waits for the next event of a kind; those before it are lost.
+    ///
+    /// # Panics
+    /// When the stream ends, or none comes in a minute and a half.
+    pub async fn next_of(&mut self, kind: &str) -> Event {
+        let mut seen = Vec::new();
+        let found = async {
+            while let Some(event) = self.next().await {
+                if event.kind == kind {
+                    return Some(event);
+                }
+                seen.push(event);
+            }
+            None
+        };
+        let waited = tokio::time::timeout(std::time::Duration::from_secs(90), found).await;
+        waited.ok().flatten().unwrap_or_else(|| panic!("no {kind}; seen: {seen:?}"))
+    }
+
     /// All events up to the end of the stream.
     pub async fn rest(mut self) -> Vec<Event> {
         let mut all = Vec::new();

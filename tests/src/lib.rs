@@ -7,31 +7,51 @@
 )]
 
 mod api;
+#[cfg(feature = "real-stack")]
+mod baresip;
+#[cfg(feature = "real-stack")]
+mod bridge;
+#[cfg(feature = "real-stack")]
+mod callee;
 mod desk;
 mod end;
 mod events;
 mod gate;
 mod hooks;
+#[cfg(feature = "real-stack")]
+mod law;
 mod outdial;
 #[cfg(feature = "real-stack")]
 mod phone;
 mod poll;
 mod sound;
 #[cfg(feature = "real-stack")]
+mod spoof;
+#[cfg(feature = "real-stack")]
 mod stack;
 mod tap;
 
 pub use self::api::{Api, Raw, Reply};
+#[cfg(feature = "real-stack")]
+pub use self::baresip::Baresip;
+#[cfg(feature = "real-stack")]
+pub use self::bridge::Bridge;
+#[cfg(feature = "real-stack")]
+pub use self::callee::{Callee, Challenge, Leg, Media, Message, Packet, Say, Transport};
 pub use self::desk::Desk;
 pub use self::end::End;
 pub use self::events::{Event, Events};
 pub use self::gate::Gate;
 pub use self::hooks::{Endpoint, Hook};
-pub use self::outdial::{Outdial, serve_child};
+#[cfg(feature = "real-stack")]
+pub use self::law::Law;
+pub use self::outdial::{Outdial, free_port, serve_child};
 #[cfg(feature = "real-stack")]
 pub use self::phone::Phone;
 pub use self::poll::until;
 pub use self::sound::{Side, Sound};
+#[cfg(feature = "real-stack")]
+pub use self::spoof::Spoof;
 #[cfg(feature = "real-stack")]
 pub use self::stack::{Alone, Port, Seat, Stack};
 pub use self::tap::Tap;

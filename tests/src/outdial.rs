@@ -2,9 +2,10 @@
 
 use std::fs::OpenOptions;
 use std::io::Read as _;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use http::Method;
@@ -259,10 +260,21 @@ pub(crate) fn files_in(folder: &Path) -> Vec<PathBuf> {
     paths.flat_map(|path| if path.is_dir() { files_in(&path) } else { vec![path] }).collect()
 }
 
-/// A port that was free just now.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
+/// A port for TCP and UDP that was free just now, and that this process gives away once. Below those
+/// that the system gives away: one of these may be somebody else's a moment later.
+pub fn free_port() -> u16 {
+    const FIRST: u16 = 28_000;
+    const COUNT: u16 = 2_900;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Other test processes begin elsewhere.
+    let begin = u16::try_from(std::process::id() * 37 % u32::from(COUNT)).unwrap();
+    loop {
+        let port = FIRST + (begin + NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
+        let address = (Ipv4Addr::LOCALHOST, port);
+        if TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok() {
+            return port;
+        }
+    }
 }
 
 fn variable(key: &str) -> String {

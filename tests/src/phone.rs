@@ -39,6 +39,11 @@ impl Phone {
         Self::with(scenario, &["-m", "1", "-key", "tap_port", &port.to_string()]).await
     }
 
+    /// A phone for one call that takes it over TCP.
+    pub async fn over_tcp(scenario: &str) -> Self {
+        Self::with(scenario, &["-m", "1", "-t", "t1"]).await
+    }
+
     async fn with(scenario: &str, arguments: &[&str]) -> Self {
         let (port, media) = ports();
         let folder = tempfile::tempdir().unwrap();
@@ -168,7 +173,7 @@ fn messages_in(folder: &TempDir) -> PathBuf {
 }
 
 /// A port for SIP and the first of those for RTP. Below those that the system gives away.
-fn ports() -> (u16, u16) {
+pub(crate) fn ports() -> (u16, u16) {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     loop {
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -180,7 +185,7 @@ fn ports() -> (u16, u16) {
 }
 
 /// Whether some socket of this machine has the port, as told without taking it for a moment.
-fn is_taken(port: u16) -> bool {
+pub(crate) fn is_taken(port: u16) -> bool {
     let hex = format!(":{port:04X}");
     ["/proc/net/udp", "/proc/net/tcp"].iter().any(|table| {
         let table = std::fs::read_to_string(table).unwrap();

@@ -105,6 +105,14 @@ impl Sound {
         Self::interleaved(&samples.map(|sample| f32::from(sample) / 32_768.0).collect::<Vec<_>>())
     }
 
+    /// What was heard on a phone, 8000 samples a second: the same on both sides.
+    #[cfg(feature = "real-stack")]
+    pub(crate) fn of_phone(samples: &[i16]) -> Self {
+        let samples = samples.iter().map(|sample| f32::from(*sample) / 32_768.0);
+        let heard: Vec<f32> = samples.flat_map(|sample| [sample; COARSE]).collect();
+        Self { callee: heard.clone(), agent: heard }
+    }
+
     fn interleaved(samples: &[f32]) -> Self {
         let side = |n| samples.iter().skip(n).step_by(2).copied().collect();
         Self { callee: side(0), agent: side(1) }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
 use crate::outdial::files_in;
-use crate::{Desk, End, Outdial, Phone, until};
+use crate::{Bridge, Desk, End, Outdial, Phone, Transport, until};
 
 /// How many tests have calls at the same time. One with an agent takes two seats: agents that join
 /// are hard work for two cores.
@@ -40,7 +40,8 @@ pub struct Stack {
     s3_access_key: String,
     s3_secret_key: String,
     dir: PathBuf,
-    /// The ports that LiveKit sends webhooks to: the first is the shared server's.
+    /// The ports that LiveKit sends webhooks to: the first is the shared server's, the last the shared
+    /// bridge's.
     webhook_ports: Vec<u16>,
 }
 
@@ -118,6 +119,11 @@ impl Stack {
         script(&["down", part]);
     }
 
+    /// Stops a part and starts it again; an agent that was there has come back then.
+    pub fn restart(part: &str) {
+        script(&["restart", part]);
+    }
+
     /// Starts a part and waits until it is ready.
     pub fn up(part: &str) {
         script(&["up", part]);
@@ -175,11 +181,16 @@ impl Stack {
         SHARED.get_or_init(start).await
     }
 
+    /// The port of the bridge that most tests share; LiveKit sends webhooks to it.
+    pub(crate) fn bridge_port(&self) -> u16 {
+        *self.webhook_ports.last().expect("STACK_WEBHOOK_PORTS")
+    }
+
     /// Waits for a port that LiveKit sends webhooks to.
     pub async fn webhook_port(&self) -> Port {
         let (permits, ports) = FREE_PORTS.get_or_init(|| {
-            let ports = self.webhook_ports[1..].to_vec();
-            assert!(!ports.is_empty(), "STACK_WEBHOOK_PORTS names one port; two are needed");
+            let ports = self.webhook_ports[1..self.webhook_ports.len() - 1].to_vec();
+            assert!(!ports.is_empty(), "STACK_WEBHOOK_PORTS must name three ports, or more");
             (Semaphore::new(ports.len()), Mutex::new(ports))
         });
         let permit = permits.acquire().await.unwrap();
@@ -194,6 +205,66 @@ impl Stack {
         Desk::new(outdial, agent, trunk(&phone.address())).await
     }
 
+    /// A desk with the real agent, whose trunk is one of Exotel's that leads to a callee over TCP.
+    pub async fn exotel(&self, bridge: &Bridge, callee: &str, assistant: Value) -> Desk {
+        let trunk = json!({
+            "call_service": "exotel",
+            "transport": "tcp",
+            "numbers": ["+918045671234"],
+            "from_host": "acme1.pstn.exotel.com",
+        });
+        self.bridged(bridge, callee, assistant, trunk).await
+    }
+
+    /// A desk with the real agent, whose trunk is dialed directly, with a user name and a password.
+    pub async fn direct(
+        &self,
+        bridge: &Bridge,
+        (callee, transport): (&str, Transport),
+        (username, password): (&str, &str),
+        assistant: Value,
+    ) -> Desk {
+        let trunk = json!({
+            "call_service": "twilio",
+            "route": "direct",
+            "transport": transport.as_str(),
+            "auth_username": username,
+            "auth_password": password,
+        });
+        self.bridged(bridge, callee, assistant, trunk).await
+    }
+
+    async fn bridged(
+        &self,
+        bridge: &Bridge,
+        callee: &str,
+        assistant: Value,
+        fields: Value,
+    ) -> Desk {
+        let mut agent = json!({"agent_name": self.agent_name});
+        agent.as_object_mut().unwrap().extend(assistant.as_object().unwrap().clone());
+        let mut trunk = trunk(callee);
+        trunk.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        Desk::new(&bridge.outdial, agent, trunk).await
+    }
+
+    /// The log of the agents.
+    pub fn agent_log(&self) -> String {
+        let log = std::fs::read(self.dir.join("agent.log")).unwrap();
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
+    /// Waits until an agent has logged this about a room.
+    pub async fn agent_has_logged(&self, room: &str, words: &str) {
+        until("words in the agent's log", async || {
+            let log = self.agent_log();
+            let mut lines = log.lines().filter(|line| line.contains(room));
+            let found = lines.any(|line| line.contains(words));
+            if found { Ok(()) } else { Err(format!("no {words}")) }
+        })
+        .await;
+    }
+
     /// Waits for the end of a call and its one webhook, compares both with `end`, and waits until
     /// LiveKit has no room of it; gives the record.
     pub async fn ends(&self, desk: &Desk, room: &str, end: End) -> Value {
@@ -205,22 +276,33 @@ impl Stack {
 
     /// Waits until LiveKit has no room of that name.
     pub async fn has_no_room(&self, room: &str) {
-        let grants = VideoGrants { room_list: true, ..Default::default() };
+        until("the room to be gone", async || {
+            let answer = self.ask("ListRooms", &json!({"names": [room]})).await;
+            let rooms = answer["rooms"].as_array().unwrap_or_else(|| panic!("{answer}"));
+            if rooms.is_empty() { Ok(()) } else { Err(format!("{} rooms", rooms.len())) }
+        })
+        .await;
+    }
+
+    /// Who is in a room, as LiveKit tells it.
+    pub async fn participants(&self, room: &str) -> Vec<Value> {
+        let mut answer = self.ask("ListParticipants", &json!({"room": room})).await;
+        serde_json::from_value(answer["participants"].take()).unwrap()
+    }
+
+    async fn ask(&self, method: &str, request: &Value) -> Value {
+        let room = request["room"].as_str().unwrap_or_default().to_owned();
+        let grants = VideoGrants { room_list: true, room_admin: true, room, ..Default::default() };
         let token = AccessToken::with_api_key(&self.api_key, &self.api_secret)
             .with_ttl(Duration::from_secs(600))
             .with_grants(grants)
             .to_jwt()
             .unwrap();
         let base = self.livekit_url.replacen("ws", "http", 1);
-        let url = format!("{base}/twirp/livekit.RoomService/ListRooms");
+        let url = format!("{base}/twirp/livekit.RoomService/{method}");
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        until("the room to be gone", async || {
-            let request = http.post(&url).bearer_auth(&token).json(&json!({"names": [room]}));
-            let answer: Value = request.send().await.unwrap().json().await.unwrap();
-            let rooms = answer["rooms"].as_array().unwrap_or_else(|| panic!("{answer}"));
-            if rooms.is_empty() { Ok(()) } else { Err(format!("{} rooms", rooms.len())) }
-        })
-        .await;
+        let request = http.post(&url).bearer_auth(&token).json(request);
+        request.send().await.unwrap().json().await.unwrap()
     }
 }
 

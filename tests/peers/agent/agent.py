@@ -16,6 +16,10 @@ It takes explicit dispatches to AGENT_NAME (`outdial-agent`) and reads from thei
                                                                       (participant for a phone)
       hangup_after_greeting      true: hangs up once the greeting has been heard
       leave_after_greeting       true: leaves the room then, the call goes on without it
+      tone                       after the greeting holds a tone: {"hz": 440, "seconds": 4}
+      press                      keys that it then presses on the callee's phone: "42#"
+
+Data packets and keys of the callee are logged, with the room's name.
 """
 
 from __future__ import annotations
@@ -25,6 +29,8 @@ import json
 import logging
 import math
 import os
+from array import array
+from collections.abc import AsyncIterator
 
 # The end-of-turn model costs 240 MB per worker; turns are found by the VAD here.
 os.environ.setdefault("LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE", "0")
@@ -104,6 +110,15 @@ class PhoneAgent(Agent):
         self.job.shutdown(reason)
 
 
+async def sine(hz: float, seconds: float, rate: int = 24_000) -> AsyncIterator[rtc.AudioFrame]:
+    """A tone, a quarter of full scale, in frames of 20 ms."""
+    step = rate // 50
+    for start in range(0, int(rate * seconds), step):
+        wave = (8191 * math.sin(math.tau * hz * n / rate) for n in range(start, start + step))
+        data = array("h", map(int, wave)).tobytes()
+        yield rtc.AudioFrame(data, sample_rate=rate, num_channels=1, samples_per_channel=step)
+
+
 async def answered(room: rtc.Room, callee: rtc.RemoteParticipant) -> None:
     """A phone's participant is in the room while it still rings: wait until it is picked up.
 
@@ -145,6 +160,14 @@ async def entrypoint(ctx: JobContext) -> None:
             log.info("callee %s left: %s", p.identity, reason)
             ctx.shutdown(f"callee left: {reason}")
 
+    @ctx.room.on("data_received")
+    def _data(packet: rtc.DataPacket) -> None:
+        log.info("room %s, data on %s: %s", ctx.room.name, packet.topic, packet.data.decode())
+
+    @ctx.room.on("sip_dtmf_received")
+    def _key(key: rtc.SipDTMF) -> None:
+        log.info("room %s, key %s", ctx.room.name, key.digit)
+
     for name in ("agent_state_changed", "user_input_transcribed", "conversation_item_added",
                  "function_tools_executed", "error", "close"):  # fmt: skip
         session.on(name, lambda ev, name=name: log.info("%s %s", name, brief(ev)))
@@ -172,6 +195,12 @@ async def entrypoint(ctx: JobContext) -> None:
     greeting = session.generate_reply(
         instructions=meta.get("assistant_start_instruction") or "Hello."
     )
+    if tone := config.get("tone"):
+        await greeting.wait_for_playout()
+        await session.say("A tone.", audio=sine(tone["hz"], tone["seconds"]))
+    for key in config.get("press", ""):
+        code = "0123456789*#ABCD".index(key)
+        await ctx.room.local_participant.publish_dtmf(code=code, digit=key)
     if config.get("hangup_after_greeting"):
         await greeting.wait_for_playout()
         await agent.hang_up("told to, after the greeting")

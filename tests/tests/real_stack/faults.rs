@@ -78,3 +78,20 @@ async fn livekit_is_not_set_up() {
     assert!(reply.body["message"].as_str().unwrap().contains("livekit.url"));
     assert_eq!(desk.calls("").await.len(), 0, "nothing was stored");
 }
+
+#[tokio::test]
+async fn the_bridge_is_not_set_up() {
+    let outdial = Outdial::start(&Stack::get().settings(&[])).await;
+    let to = json!({"sandbox": false, "address": "127.0.0.1:9", "numbers": ["+918045671234"]});
+    let exotel = json!({"call_service": "exotel", "from_host": "acme1.pstn.exotel.com"});
+    let direct = json!({"call_service": "twilio", "route": "direct"});
+    for fields in [exotel, direct] {
+        let mut trunk = to.clone();
+        trunk.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let desk = Desk::new(&outdial, json!({}), trunk).await;
+        let reply = desk.try_place("+918044319299").await;
+        assert_eq!(reply.refused(500), "not_configured");
+        assert!(reply.body["message"].as_str().unwrap().contains("sip.public_ip"));
+        assert_eq!(desk.calls("").await.len(), 0, "nothing was stored");
+    }
+}

@@ -8,6 +8,7 @@
 
 mod agent;
 mod answered;
+mod bridge;
 mod bucket;
 mod crash;
 mod faults;
