@@ -44,8 +44,8 @@ pub enum StartError {
 /// bridge.
 ///
 /// Each leg is a task of the bridge, with a participant in its room; audio runs on the threads of
-/// its [`Media`]. As an [`Observer`] it tells of the rooms of its own legs only, and needs no
-/// second participant for that.
+/// its [`Media`]. As an [`Observer`] it tells of the rooms of its own legs only, and needs no second
+/// participant for that while a leg lasts; for the last words one listens for 2 s at most.
 #[derive(Clone)]
 pub struct Bridge(Arc<Inner>);
 
