@@ -416,7 +416,9 @@ async fn a_killed_capture_is_kept_and_goes_on() {
     captured(&rig.recorder);
     let recording = rig.keep().await.unwrap();
     let gaps = recording.gaps.unwrap();
-    assert!(gaps.contains("capturing was interrupted 1 times"), "{gaps}");
+    // A kill in the middle of a write leaves half a block behind.
+    let told = ["capturing was interrupted 1 times", "bytes of the capture were damaged"];
+    assert!(told.iter().any(|told| gaps.contains(told)), "{gaps}");
     assert!(recording.duration_ms > 2_000);
 }
 
