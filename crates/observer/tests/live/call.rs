@@ -1,7 +1,7 @@
 //! One call, placed as the engine places it, and observed.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -15,7 +15,7 @@ use outdial_domain::{
 use outdial_observer::LiveKitObserver;
 use outdial_room::{Media, MediaConfig};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -36,8 +36,12 @@ impl AudioSink for Recorder {
     }
 }
 
+/// How many calls have an agent at the same time: each takes most of a core when it begins.
+static SEATS: Semaphore = Semaphore::const_new(2);
+
 pub(crate) struct Call {
     pub(crate) stack: Stack,
+    seat: OnceLock<SemaphorePermit<'static>>,
     pub(crate) room: RoomName,
     pub(crate) observer: LiveKitObserver,
     pub(crate) tape: Tape,
@@ -63,6 +67,7 @@ impl Call {
                 Arc::clone(&stack.livekit),
                 Handle::current(),
             ),
+            seat: OnceLock::new(),
             dials: JoinSet::new(),
             room: RoomName::new(CallService::Twilio, AssistantId::random(), &to_number),
             stack,
@@ -103,6 +108,8 @@ impl Call {
 
     /// Sends for an agent that greets like this.
     pub(crate) async fn dispatch_to_say(&self, greeting: &str, agent_config: &str) {
+        // Given back with the call.
+        let _ = self.seat.set(SEATS.acquire().await.unwrap());
         let config: serde_json::Value = serde_json::from_str(agent_config).unwrap();
         let request = DispatchRequest {
             agent_name: self.stack.agent_name.clone(),
