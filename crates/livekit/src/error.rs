@@ -46,9 +46,12 @@ impl Failure {
         }
     }
 
-    /// Whether the server says that there is no such thing.
+    /// Whether the server says that there is no such thing. A room that is being deleted by somebody
+    /// else is told by its text only (seen with livekit-server 1.13.5).
     pub(crate) fn is_not_found(&self) -> bool {
-        matches!(self, Self::Twirp(error) if error.code == "not_found")
+        let is_going =
+            |error: &TwirpError| error.code == "unknown" && error.msg == "could not find object";
+        matches!(self, Self::Twirp(error) if error.code == "not_found" || is_going(error))
     }
 }
 

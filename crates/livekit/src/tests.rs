@@ -143,6 +143,10 @@ async fn what_is_missing_is_no_error() {
     assert_eq!(livekit.leg(&room(), "phone-+1").await.unwrap(), None);
     livekit.remove(&room(), "phone-+1").await.unwrap();
     assert_eq!(server.requests().len(), 4);
+    // Somebody else is deleting the room.
+    let going = |_: &_| Reply::error(500, "unknown", "could not find object", &[]);
+    let (_server, livekit) = self::server(going).await;
+    livekit.delete(&room()).await.unwrap();
 }
 
 #[tokio::test]
