@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::moment::Moment;
 use crate::notes::Notes;
+use crate::outbox::Outbox;
 use crate::people::Sighting;
 use crate::transcript::Header;
 
@@ -121,6 +122,14 @@ impl Attendant {
             _ => {}
         }
         Vec::new()
+    }
+
+    /// Passes a hint on; a line that finds no place in the outbox is one that was missed.
+    pub fn tell(&mut self, hint: Hint, outbox: &Outbox) {
+        let is_line = matches!(hint, Hint::Line(_));
+        if !outbox.tell(hint) && is_line {
+            self.missed();
+        }
     }
 
     /// Looks whether the connection carries everything.

@@ -126,10 +126,7 @@ impl Observing {
             return Err(Then::Over(hints));
         }
         for hint in hints {
-            let is_line = matches!(hint, Hint::Line(_));
-            if !self.outbox.tell(hint) && is_line {
-                self.attendant.missed();
-            }
+            self.attendant.tell(hint, &self.outbox);
         }
         Ok(())
     }

@@ -162,8 +162,14 @@ impl Course {
                     Some(event) => self.hear_call(event, chores).await,
                     None => Then::Over(self.wish.clone().unwrap_or(LegEnd::Gone)),
                 },
-                Some(event) = self.phone.events.recv() => self.hear_phone(event, chores),
-                Some(command) = from.commands.recv() => self.obey(command),
+                Some(event) = self.phone.events.recv() => {
+                    self.hear_phone(event, chores);
+                    Then::GoOn
+                }
+                Some(command) = from.commands.recv() => {
+                    self.obey(command);
+                    Then::GoOn
+                }
                 event = from.events.next(), if is_open => {
                     is_open = self.hear_room(event);
                     Then::GoOn
@@ -207,10 +213,7 @@ impl Course {
 
     fn tell(&mut self, hint: Hint) {
         lock(&self.leg.standing).note(&hint);
-        let is_line = matches!(hint, Hint::Line(_));
-        if !self.outbox.tell(hint) && is_line {
-            self.attendant.missed();
-        }
+        self.attendant.tell(hint, &self.outbox);
     }
 
     async fn hear_call(&mut self, event: Event, chores: &mut Chores<'_>) -> Then {
@@ -336,7 +339,7 @@ impl Course {
         self.tell(Hint::Dtmf { at: self.leg.bridge.clock.now(), digit });
     }
 
-    fn hear_phone(&mut self, event: crate::rtp::Event, chores: &mut Chores<'_>) -> Then {
+    fn hear_phone(&mut self, event: crate::rtp::Event, chores: &mut Chores<'_>) {
         use crate::rtp::Event as Heard;
         let room = &self.leg.request.room_name;
         match event {
@@ -353,7 +356,6 @@ impl Course {
                 tracing::debug!(?room, ?event, "audio of a call");
             }
         }
-        Then::GoOn
     }
 
     /// False: the room is closed.
@@ -390,14 +392,13 @@ impl Course {
         false
     }
 
-    fn obey(&mut self, command: Command) -> Then {
+    fn obey(&mut self, command: Command) {
         match command {
             Command::HangUp => self.hang_up(LegEnd::Removed),
             Command::Dtmf { digits, reply } => {
                 keys::send(&self.phone, &self.dialog, &digits, Some(reply));
             }
         }
-        Then::GoOn
     }
 
     /// Has the server take the leg out of the room, as it does with one of livekit-sip: by the reason
@@ -442,7 +443,8 @@ struct Sources<'a> {
     is_heard: bool,
 }
 
-async fn until(due: Option<Instant>) {
+/// Never, when nothing is due.
+pub(super) async fn until(due: Option<Instant>) {
     match due {
         Some(due) => sleep_until(due).await,
         None => pending().await,

@@ -96,14 +96,7 @@ impl Phone {
 
     fn send(&mut self, now: Instant, ticks: u32) {
         let Self { rtp, ports, mixer, codec, uplink, is_answered, .. } = self;
-        let mut out = |channel: Channel, to: SocketAddr, datagram: &[u8]| {
-            let socket = match channel {
-                Channel::Rtp => &ports.rtp,
-                Channel::Rtcp => &ports.rtcp,
-            };
-            // A full or unreachable network loses datagrams anyway.
-            let _ = socket.send_to(datagram, to);
-        };
+        let mut out = |channel, to, datagram: &[u8]| transmit(ports, channel, to, datagram);
         for _ in 0..ticks {
             if *is_answered {
                 let mut frame = [0; FRAME];
@@ -124,12 +117,20 @@ impl Phone {
     fn finish(&mut self) {
         let Self { rtp, ports, .. } = self;
         rtp.finish(Instant::now(), &mut |channel, to, datagram| {
-            let socket = if channel == Channel::Rtp { &ports.rtp } else { &ports.rtcp };
-            let _ = socket.send_to(datagram, to);
+            transmit(ports, channel, to, datagram);
         });
         self.is_answered = false;
         self.tape = None;
     }
+}
+
+fn transmit(ports: &PortPair, channel: Channel, to: SocketAddr, datagram: &[u8]) {
+    let socket = match channel {
+        Channel::Rtp => &ports.rtp,
+        Channel::Rtcp => &ports.rtcp,
+    };
+    // A full or unreachable network loses datagrams anyway.
+    let _ = socket.send_to(datagram, to);
 }
 
 impl Handle {

@@ -1,14 +1,13 @@
 //! The last words of a call: what the agent tells of it when it sees that the callee has left.
 
-use std::future::pending;
 use std::time::Duration;
 
-use outdial_domain::Hint;
 use outdial_observer::{Attendant, OBSERVER_IDENTITY, Outbox};
 use outdial_room::{Events, JoinOptions, LeaveReason, Room, RoomEvent};
-use tokio::time::{sleep_until, timeout};
+use tokio::time::timeout;
 
 use super::Leg;
+use super::course::until;
 
 /// An agent waits so long at most before it learns that the callee has hung up.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -39,10 +38,7 @@ pub(crate) async fn listen(
         attendant.watch(&room);
         hints.extend(attendant.tick());
         for hint in hints.drain(..) {
-            let is_line = matches!(hint, Hint::Line(_));
-            if !outbox.tell(hint) && is_line {
-                attendant.missed();
-            }
+            attendant.tell(hint, outbox);
         }
         if attendant.is_over() {
             break;
@@ -55,12 +51,7 @@ pub(crate) async fn listen(
                 Some(event) => hints = attendant.hear(event),
                 None => break,
             },
-            () = async {
-                match attendant.due() {
-                    Some(due) => sleep_until(due).await,
-                    None => pending().await,
-                }
-            } => {}
+            () = until(attendant.due()) => {}
         }
     }
     // The room may be gone by now.
