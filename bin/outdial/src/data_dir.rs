@@ -1,6 +1,6 @@
 //! The folder that belongs to one server: its master key, its node id, by default its database.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,8 @@ use crate::settings::{Settings, Store, master_key, master_key_text};
 pub(crate) const MASTER_KEY: &str = "master.key";
 /// The file that holds the node's id.
 pub(crate) const NODE_ID: &str = "node-id";
+/// The file that a running server has locked.
+const LOCK: &str = "lock";
 
 /// Which bits of a file's mode let everybody on the machine at it.
 const OTHERS: u32 = 0o007;
@@ -25,8 +27,6 @@ pub(crate) struct DataDir {
     pub(crate) master_key: [u8; 32],
     /// Who this server is.
     pub(crate) node: NodeId,
-    /// Where the database is.
-    pub(crate) database: PathBuf,
 }
 
 impl DataDir {
@@ -34,26 +34,67 @@ impl DataDir {
     pub(crate) fn open(settings: &Settings) -> anyhow::Result<Self> {
         let folder = &settings.data_dir;
         create_folder(folder)?;
-        let database = database(settings);
         let master_key = match settings.secrets.master_key {
             Some(key) => key,
-            None => kept_master_key(&folder.join(MASTER_KEY), &database)?,
+            None => kept_master_key(&folder.join(MASTER_KEY), database(settings).as_deref())?,
         };
-        let node = match &settings.node_id {
+        let node = match &settings.node.id {
             Some(node) => node.clone(),
             None => kept_node_id(&folder.join(NODE_ID))?,
         };
-        Ok(Self { master_key, node, database })
+        Ok(Self { master_key, node })
     }
 }
 
-/// Where the database is.
-pub(crate) fn database(settings: &Settings) -> PathBuf {
-    let Store::Sqlite(path) = &settings.store;
-    path.clone().unwrap_or_else(|| settings.data_dir.join("outdial.db"))
+/// Says that a server runs on this folder, for as long as the value lives. A process that dies lets
+/// go of it.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
 }
 
-fn create_folder(folder: &Path) -> anyhow::Result<()> {
+/// Locks the folder, which must be there.
+pub(crate) fn lock(folder: &Path) -> anyhow::Result<Lock> {
+    let path = folder.join(LOCK);
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file =
+        options.open(&path).with_context(|| format!("{} cannot be opened", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Lock { _file: file }),
+        Err(TryLockError::WouldBlock) => bail!(
+            "the folder {} is in use by another process: one folder serves one server; stop that \
+             process, or give this one a data_dir of its own",
+            folder.display()
+        ),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("{} cannot be locked", path.display()))
+        }
+    }
+}
+
+/// Where the database is; `None`: on another server.
+pub(crate) fn database(settings: &Settings) -> Option<PathBuf> {
+    match &settings.store {
+        Store::Sqlite(Some(path)) => Some(path.clone()),
+        Store::Sqlite(None) => Some(settings.data_dir.join("outdial.db")),
+        Store::MongoDb(_) => None,
+    }
+}
+
+/// The master key, if there is one already: nothing is made.
+pub(crate) fn present_master_key(settings: &Settings) -> anyhow::Result<Option<[u8; 32]>> {
+    let path = settings.data_dir.join(MASTER_KEY);
+    match settings.secrets.master_key {
+        Some(key) => Ok(Some(key)),
+        None if path.exists() => kept_master_key(&path, None).map(Some),
+        None => Ok(None),
+    }
+}
+
+pub(crate) fn create_folder(folder: &Path) -> anyhow::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -63,8 +104,8 @@ fn create_folder(folder: &Path) -> anyhow::Result<()> {
     })
 }
 
-fn kept_master_key(path: &Path, database: &Path) -> anyhow::Result<[u8; 32]> {
-    if !path.exists() && database.exists() {
+fn kept_master_key(path: &Path, database: Option<&Path>) -> anyhow::Result<[u8; 32]> {
+    if let Some(database) = database.filter(|database| !path.exists() && database.exists()) {
         bail!(
             "{} is missing, but {} holds secrets that were sealed with it: restore the file, set \
              secrets.master_key if the key came from there, or move the database away to start \
@@ -189,12 +230,35 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = settings(folder.path());
         DataDir::open(&settings).unwrap();
-        fs::write(database(&settings), "").unwrap();
+        fs::write(database(&settings).unwrap(), "").unwrap();
         fs::remove_file(settings.data_dir.join(MASTER_KEY)).unwrap();
         let error = DataDir::open(&settings).unwrap_err().to_string();
         assert!(error.contains("restore the file"), "{error}");
         settings.secrets.master_key = Some([1; 32]);
         assert_eq!(DataDir::open(&settings).unwrap().master_key, [1; 32]);
+    }
+
+    #[test]
+    fn a_folder_is_locked_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = lock(folder.path()).unwrap();
+        let error = lock(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("is in use by another process"), "{error}");
+        assert!(error.contains("a data_dir of its own"), "{error}");
+        drop(first);
+        lock(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn a_key_that_is_not_there_is_not_made_by_looking() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = settings(folder.path());
+        assert_eq!(present_master_key(&settings).unwrap(), None);
+        assert!(!settings.data_dir.exists());
+        let made = DataDir::open(&settings).unwrap().master_key;
+        assert_eq!(present_master_key(&settings).unwrap(), Some(made));
+        settings.secrets.master_key = Some([1; 32]);
+        assert_eq!(present_master_key(&settings).unwrap(), Some([1; 32]));
     }
 
     #[test]

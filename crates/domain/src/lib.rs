@@ -7,6 +7,7 @@ mod digits;
 mod e164;
 mod error;
 mod ids;
+mod node;
 pub mod placeholder;
 pub mod ports;
 mod recording;
@@ -29,6 +30,7 @@ pub use self::error::{Error, ErrorKind, Result};
 pub use self::ids::{
     AccountId, ApiKeyId, AssistantId, DeliveryId, IdError, NodeId, TrunkId, random_text,
 };
+pub use self::node::Node;
 pub use self::recording::{Recording, RecordingState};
 pub use self::room_name::{RoomName, RoomNameError};
 pub use self::secret::{Sealed, Secret};

@@ -86,6 +86,10 @@ impl Engine {
             _ => return conflict("the call is not answered yet".to_owned()),
         }
         let provider = &self.inner.backend(call.order.route)?.provider;
+        let owner = call.owner.as_ref().filter(|owner| **owner != self.inner.parts.node);
+        if let Some(owner) = owner.filter(|_| provider.legs_are_local()) {
+            return conflict(format!("the phone's leg is at node {owner}: ask that node"));
+        }
         let identity = call.order.participant_identity();
         let limit = self.inner.parts.policy.outside_timeout;
         let sent = bounded(limit, "send_dtmf", provider.send_dtmf(room, &identity, digits)).await;
@@ -119,8 +123,13 @@ impl Engine {
             while entry.seen.changed().await.is_ok() {}
         }
         self.change(room, |call, now| {
-            call.webhook = WebhookState::Pending { attempts: 0, next_at: now };
-            true
+            // Another node is about to send it.
+            let pending = matches!(call.webhook, WebhookState::Pending { .. });
+            let change = call.owner.is_none() || !pending;
+            if change {
+                call.webhook = WebhookState::Pending { attempts: 0, next_at: now };
+            }
+            change
         })
         .await
     }
@@ -171,12 +180,13 @@ impl Engine {
                 }
             }
         }
-        let begun = tokio::time::Instant::now();
+        let (begun, mut pause) = (tokio::time::Instant::now(), ERASE_LOOK);
         while inner.parts.store.get(room).await?.is_some() {
             if begun.elapsed() > ERASE_WITHIN {
                 return Ok(false);
             }
-            tokio::time::sleep(ERASE_LOOK).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(500));
         }
         Ok(true)
     }
@@ -248,13 +258,7 @@ impl Engine {
             return Ok(());
         }
         self.inner
-            .change(room, |call, now| {
-                let news = hints.iter().fold(false, |news, hint| call.apply(hint) | news);
-                if news && call.owner.is_none() {
-                    call.due_at = Some(now);
-                }
-                news
-            })
+            .change(room, |call, _| hints.iter().fold(false, |news, hint| call.apply(hint) | news))
             .await?;
         Ok(())
     }
@@ -280,7 +284,7 @@ async fn ask(
     answer.await.ok()
 }
 
-/// How long an erasure is waited for, and how often it is looked whether it is done.
+/// How long an erasure is waited for, and how soon it is looked whether it is done.
 const ERASE_WITHIN: Duration = Duration::from_secs(10);
 const ERASE_LOOK: Duration = Duration::from_millis(20);
 
@@ -299,8 +303,8 @@ impl Inner {
         Some(recording.url.clone().unwrap_or_else(own))
     }
 
-    /// Changes a record that no worker of this node holds and makes it due; `change` says whether it
-    /// did. `None` when there is no such call.
+    /// Changes a record that no worker of this node holds, and makes it due or asks its owner to look
+    /// at it; `change` says whether it did. `None` when there is no such call.
     async fn change(
         &self,
         room: &RoomName,
@@ -314,11 +318,17 @@ impl Inner {
             if !change(&mut call, now) {
                 return Ok(Some(call));
             }
-            if call.owner.is_none() {
-                call.due_at = Some(now);
+            match &call.owner {
+                None => call.due_at = Some(now),
+                Some(_) => call.attention = true,
             }
             match self.parts.store.save(&mut call).await.map_err(EngineError::from) {
-                Ok(()) => return Ok(Some(call)),
+                Ok(()) => {
+                    if call.owner.as_ref() == Some(&self.parts.node) {
+                        self.attend.notify_one();
+                    }
+                    return Ok(Some(call));
+                }
                 Err(error) if error.is_conflict() => {}
                 Err(error) => return Err(error),
             }

@@ -39,6 +39,28 @@ pub(crate) enum Duty {
     Leave,
 }
 
+impl Duty {
+    /// Whether it waits for the store to confirm that the call is this node's. The others only look,
+    /// or end what has to be ended whosever it is: a call goes on while its store does not.
+    pub(crate) fn needs_lease(&self) -> bool {
+        match self {
+            Self::Start
+            | Self::SetUp
+            | Self::KeepRecording
+            | Self::ExpireRecording
+            | Self::Erase
+            | Self::SendWebhook => true,
+            Self::Look
+            | Self::Decide(_)
+            | Self::HangUp
+            | Self::Close
+            | Self::DeleteRoom
+            | Self::Save
+            | Self::Leave => false,
+        }
+    }
+}
+
 /// What a worker knows beyond the record: what it has done itself, and when it last looked.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
@@ -57,6 +79,8 @@ pub(crate) struct Known {
     pub(crate) observed: bool,
     /// The recording is being kept.
     pub(crate) keeping: bool,
+    /// The recording is still to be kept, by another node.
+    pub(crate) kept_elsewhere: bool,
     pub(crate) looked_at: Option<DateTime<Utc>>,
     /// When the end of the leg was first heard of here.
     pub(crate) end_heard_at: Option<DateTime<Utc>>,
@@ -66,6 +90,8 @@ pub(crate) struct Known {
     pub(crate) deletions: Tries,
     /// The last save failed.
     pub(crate) unsaved_since: Option<DateTime<Utc>>,
+    /// Intents to dial that may have been saved.
+    pub(crate) starts_in_doubt: Vec<DateTime<Utc>>,
 }
 
 /// How often something was tried.
@@ -94,12 +120,14 @@ impl Known {
             agent_present: false,
             observed: false,
             keeping: false,
+            kept_elsewhere: false,
             looked_at: None,
             end_heard_at: None,
             hang_ups: Tries::default(),
             room_deletions: Tries::default(),
             deletions: Tries::default(),
             unsaved_since: None,
+            starts_in_doubt: Vec::new(),
         }
     }
 }
@@ -136,7 +164,8 @@ pub(crate) fn next(call: &Call, known: &Known, policy: &Policy) -> (DateTime<Utc
     if call.termination.is_some() {
         after_the_end(call, known, policy, &mut agenda);
     } else if call.started_at.is_none() {
-        let duty = if call.facts.hang_up.is_some() { Duty::Close } else { Duty::Start };
+        let over = call.facts.hang_up.is_some() || call.facts.leg_end.is_some();
+        let duty = if over { Duty::Close } else { Duty::Start };
         let at = if duty == Duty::Close { LONG_AGO } else { call.due_at.unwrap_or(LONG_AGO) };
         agenda.push((at, duty));
     } else if call.facts.leg_end.is_some() {
@@ -179,7 +208,8 @@ fn after_the_end(
         _ => {}
     }
     if let WebhookState::Pending { next_at, .. } = call.webhook {
-        let held = webhook_waits_until(call, policy.recording_finish_within);
+        let within = policy.recording_finish_within;
+        let held = webhook_waits_until(call, within).filter(|_| !known.kept_elsewhere);
         agenda.push((held.map_or(next_at, |until| until.max(next_at)), Duty::SendWebhook));
     }
 }

@@ -1,12 +1,17 @@
 #![doc = include_str!("../README.md")]
 
+mod astray;
 mod calls;
 mod directory;
 mod duty;
 mod error;
+mod handover;
+mod lease;
 mod live;
+mod membership;
 mod place;
 mod policy;
+mod reconcile;
 mod recording;
 mod scheduler;
 mod steps;
@@ -17,11 +22,12 @@ mod worker;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use outdial_domain::ports::{
     Clock, Observer, Provider, Recordings, Rooms, Store, SystemClock, WebhookSender,
 };
-use outdial_domain::{Error, ErrorKind, NodeId, Result as StoreResult, Route};
+use outdial_domain::{Error, ErrorKind, Node, NodeId, Result as StoreResult, Route};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -60,8 +66,10 @@ pub struct Parts {
     pub webhooks: Arc<dyn WebhookSender>,
     /// Seals secrets at rest.
     pub vault: Vault,
-    /// Who this node is; kept over restarts.
+    /// Who this node is; kept over restarts, and no other node's.
     pub node: NodeId,
+    /// The version of the program, for those who look at the nodes.
+    pub version: String,
     /// Timeouts and limits.
     pub policy: Policy,
     /// Where the time comes from.
@@ -78,6 +86,7 @@ impl Parts {
             webhooks,
             vault,
             node: NodeId::random(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
             policy: Policy::default(),
             clock: Arc::new(SystemClock),
         }
@@ -125,32 +134,52 @@ struct Inner {
     sends: webhook::Lanes,
     /// Cancelled when no new calls are taken.
     draining: CancellationToken,
+    /// Cancelled when another node lives that calls can be handed over to.
+    handing_over: CancellationToken,
+    /// Calls are to be handed over as soon as there is such a node.
+    seeks_heir: AtomicBool,
     /// Cancelled when running calls are let go of.
     stopping: CancellationToken,
+    /// Cancelled when no sign of life is needed any more.
+    ended: CancellationToken,
+    membership: membership::Membership,
+    /// The task that gives signs of life.
+    beats: tokio::sync::Mutex<Option<tokio::task::JoinHandle<()>>>,
+    doubts: astray::Doubts,
     tasks: TaskTracker,
     /// Where all tasks run: that of the start, which outlives any web server's threads.
     runtime: tokio::runtime::Handle,
     /// Rings when a call became due that nobody works on.
     due: tokio::sync::Notify,
+    /// Rings when a call of this node was changed that nobody works on.
+    attend: tokio::sync::Notify,
 }
 
 impl Engine {
     /// Starts an engine on the current tokio runtime: takes back the calls that this node worked on
-    /// before, then claims whatever is or becomes due.
+    /// before, then claims whatever is or becomes due. While the store cannot be reached it waits for
+    /// it, and says so when it is asked whether it is [ready](Self::ready).
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// When the store cannot be used and time will not mend it (`Refused`, `Corrupt`).
     pub async fn start(parts: Parts) -> StoreResult<Self> {
         let inner = Arc::new(Inner {
+            membership: membership::Membership::new(parts.policy.lease, parts.clock.now()),
             parts,
             live: live::Live::default(),
             keys: directory::KeyCache::default(),
             sends: webhook::Lanes::default(),
             draining: CancellationToken::new(),
+            handing_over: CancellationToken::new(),
+            seeks_heir: AtomicBool::new(false),
             stopping: CancellationToken::new(),
+            ended: CancellationToken::new(),
+            beats: tokio::sync::Mutex::default(),
+            doubts: astray::Doubts::default(),
             tasks: TaskTracker::new(),
             runtime: tokio::runtime::Handle::current(),
             due: tokio::sync::Notify::new(),
+            attend: tokio::sync::Notify::new(),
         });
         scheduler::start(&inner).await?;
         Ok(Self { inner })
@@ -158,7 +187,10 @@ impl Engine {
 
     /// Takes no new calls from now on.
     pub fn drain(&self) {
-        self.inner.draining.cancel();
+        if !self.inner.draining.is_cancelled() {
+            self.inner.draining.cancel();
+            self.inner.membership.news.notify_one();
+        }
     }
 
     /// Resolves when no call is being worked on here. Queued and finished work that is due later
@@ -174,12 +206,40 @@ impl Engine {
     /// When the calls could not be given up in the store; they are then claimed when this node's
     /// heartbeat has run out.
     pub async fn stop(&self) -> StoreResult<()> {
+        let inner = &self.inner;
         self.drain();
-        self.inner.stopping.cancel();
-        self.inner.tasks.close();
-        self.inner.tasks.wait().await;
-        let now = self.inner.now();
-        self.inner.parts.store.release(&self.inner.parts.node, now).await.map(|_| ())
+        inner.stopping.cancel();
+        inner.tasks.close();
+        inner.tasks.wait().await;
+        // Up to here others must not take what was still being finished.
+        inner.ended.cancel();
+        if let Some(beats) = inner.beats.lock().await.take() {
+            // It ends only by what was just cancelled.
+            let _ = beats.await;
+        }
+        if inner.membership.is_superseded() {
+            // What the store has under this id is another process's.
+            return Ok(());
+        }
+        let (store, node) = (&inner.parts.store, &inner.parts.node);
+        let released = store.release(node, inner.now()).await.map(|_| ());
+        released.and(store.retire(node).await)
+    }
+
+    /// Who this node is.
+    pub fn node(&self) -> &NodeId {
+        &self.inner.parts.node
+    }
+
+    /// The nodes that share the store, by id, as this one last saw them. Those that are dead stay
+    /// for a while.
+    pub fn nodes(&self) -> Vec<Node> {
+        self.inner.nodes()
+    }
+
+    /// What time it is, by this node's clock.
+    pub fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        self.inner.now()
     }
 
     /// The policy in force.
@@ -194,6 +254,8 @@ impl Engine {
         if self.inner.draining.is_cancelled() {
             let stopping = Error::new(ErrorKind::Unavailable, "ready", "the server is stopping");
             ready.push(("engine", Err(stopping)));
+        } else if let Err(error) = self.inner.term() {
+            ready.push(("engine", Err(error)));
         }
         // The routes of real phones share their rooms: one check for whichever is set up.
         const CHECKS: [(&str, &[Route]); 2] = [

@@ -15,6 +15,8 @@ pub(crate) enum Request {
     HangUp(oneshot::Sender<Arc<Call>>),
     /// Erase the ended call.
     Erase(oneshot::Sender<Arc<Call>>),
+    /// Somebody else has changed the record: take it in.
+    Look,
 }
 
 /// How to reach the worker of a call.
@@ -42,13 +44,37 @@ pub(crate) struct Mailbox {
 
 /// All workers of this node.
 pub(crate) struct Live {
-    calls: Mutex<HashMap<RoomName, Entry>>,
+    rooms: Mutex<Rooms>,
     count: watch::Sender<usize>,
+}
+
+#[derive(Default)]
+struct Rooms {
+    calls: HashMap<RoomName, Entry>,
+    held: HashMap<RoomName, usize>,
+}
+
+/// A call is being placed, or given up: it has no worker, but somebody who looks after it.
+pub(crate) struct Hold<'a> {
+    live: &'a Live,
+    room: RoomName,
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        let mut rooms = self.live.lock();
+        if let Some(count) = rooms.held.get_mut(&self.room) {
+            *count -= 1;
+            if *count == 0 {
+                rooms.held.remove(&self.room);
+            }
+        }
+    }
 }
 
 impl Default for Live {
     fn default() -> Self {
-        Self { calls: Mutex::default(), count: watch::Sender::new(0) }
+        Self { rooms: Mutex::default(), count: watch::Sender::new(0) }
     }
 }
 
@@ -60,8 +86,8 @@ const PASSING: usize = 64;
 impl Live {
     /// Registers a worker; `None` when the call has one.
     pub(crate) fn enter(&self, call: &Call) -> Option<(Entry, Mailbox)> {
-        let mut calls = self.lock();
-        if calls.contains_key(call.room_name()) {
+        let mut rooms = self.lock();
+        if rooms.calls.contains_key(call.room_name()) {
             return None;
         }
         let (sink, hints) = HintSink::channel(WAITING);
@@ -76,19 +102,42 @@ impl Live {
             agent: agent_receiver,
             passing: passing.clone(),
         };
-        calls.insert(call.room_name().clone(), entry.clone());
-        self.count.send_replace(calls.len());
+        rooms.calls.insert(call.room_name().clone(), entry.clone());
+        self.count.send_replace(rooms.calls.len());
         Some((entry, Mailbox { sink, hints, requests: received, seen, agent, passing }))
     }
 
-    pub(crate) fn leave(&self, room: &RoomName) {
-        let mut calls = self.lock();
-        calls.remove(room);
-        self.count.send_replace(calls.len());
+    /// Registers a worker that had left again; `false` when the call has another one meanwhile.
+    pub(crate) fn enter_again(&self, room: &RoomName, entry: &Entry) -> bool {
+        let mut rooms = self.lock();
+        if rooms.calls.contains_key(room) {
+            return false;
+        }
+        rooms.calls.insert(room.clone(), entry.clone());
+        self.count.send_replace(rooms.calls.len());
+        true
+    }
+
+    /// Strikes a worker off; the call stays held.
+    pub(crate) fn leave(&self, room: &RoomName) -> Hold<'_> {
+        let hold = self.hold(room);
+        let mut rooms = self.lock();
+        rooms.calls.remove(room);
+        self.count.send_replace(rooms.calls.len());
+        hold
     }
 
     pub(crate) fn find(&self, room: &RoomName) -> Option<Entry> {
-        self.lock().get(room).cloned()
+        self.lock().calls.get(room).cloned()
+    }
+
+    pub(crate) fn hold(&self, room: &RoomName) -> Hold<'_> {
+        *self.lock().held.entry(room.clone()).or_default() += 1;
+        Hold { live: self, room: room.clone() }
+    }
+
+    pub(crate) fn is_held(&self, room: &RoomName) -> bool {
+        self.lock().held.contains_key(room)
     }
 
     /// Resolves when no call is worked on.
@@ -97,7 +146,7 @@ impl Live {
         let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<RoomName, Entry>> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Rooms> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

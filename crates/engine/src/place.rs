@@ -12,7 +12,7 @@ use outdial_domain::{
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
-use crate::worker::is_set_up;
+use crate::worker::{Origin, is_set_up};
 use crate::{Engine, EngineError, Inner, Result};
 
 /// A call to place.
@@ -72,6 +72,7 @@ impl Engine {
         if inner.draining.is_cancelled() {
             return Err(EngineError::Stopping);
         }
+        inner.term()?;
         let assistant = inner.callable_assistant(account, request.assistant_id).await?;
         let trunk = self.trunk(account, &request.trunk_id).await?;
         if trunk.call_service != request.call_service {
@@ -119,7 +120,9 @@ impl Placing {
             }
         }
         let mut call = Call::new(order);
-        let inserted = if self.respond_async {
+        // From the moment it is stored until it has a worker.
+        let _hold = self.inner.live.hold(call.room_name());
+        let (inserted, term) = if self.respond_async {
             self.enqueue(&mut call).await?
         } else {
             self.insert_started(&mut call).await?
@@ -129,16 +132,40 @@ impl Placing {
         }
         metrics::counter!("outdial_calls_placed_total", "call_service" => call.order.call_service.as_str())
             .increment(1);
-        let trunk = (!self.respond_async).then_some(self.trunk);
-        let entry = self.inner.work_on(call.clone(), true, trunk);
+        let trunk = (!self.respond_async).then(|| self.trunk.clone());
+        let entry = self.inner.work_on(call.clone(), Origin::placed(term, trunk));
         match entry {
-            Some(entry) if !self.respond_async => set_up(entry.seen).await,
+            Some(entry) if !self.respond_async => match set_up(entry.seen).await {
+                call if is_set_up(&call) => answer(call),
+                // It is another node's now, or the server stops.
+                call => self.set_up_elsewhere(call).await,
+            },
             _ => Ok(call),
         }
     }
 
+    /// Waits for the leg of a call that was stored, whoever sets it up.
+    async fn set_up_elsewhere(&self, mut call: Call) -> Result<Call> {
+        let inner = &self.inner;
+        while !is_set_up(&call) {
+            if let Some(entry) = inner.live.find(call.room_name()) {
+                call = set_up(entry.seen).await;
+                if is_set_up(&call) {
+                    break;
+                }
+            }
+            tokio::select! {
+                () = inner.stopping.cancelled() => break,
+                () = tokio::time::sleep(FULL_AGAIN) => {}
+            }
+            let stored = inner.parts.store.get(call.room_name()).await?;
+            call = stored.ok_or(EngineError::NotFound { what: "call" })?;
+        }
+        answer(call)
+    }
+
     /// Waits for the trunk's pace here, then stores the call together with the intent to dial.
-    async fn insert_started(&self, call: &mut Call) -> Result<Inserted> {
+    async fn insert_started(&self, call: &mut Call) -> Result<(Inserted, u64)> {
         let inner = &self.inner;
         let begun = inner.now();
         let patience = inner.parts.policy.pacing_max_wait;
@@ -150,8 +177,8 @@ impl Placing {
             let now = inner.now();
             call.started_at = Some(now);
             call.owner = Some(inner.parts.node.clone());
-            match inner.parts.store.insert(call, self.key.as_ref()).await {
-                Err(error) if error.kind == ErrorKind::Busy => {
+            match self.insert(call).await {
+                Err(EngineError::Store(error)) if error.kind == ErrorKind::Busy => {
                     if now - begun > chrono::TimeDelta::from_std(patience).unwrap_or_default() {
                         return Err(EngineError::TooMany {
                             message: "all channels of the trunk are in use".into(),
@@ -160,18 +187,30 @@ impl Placing {
                     }
                     tokio::time::sleep(FULL_AGAIN).await;
                 }
-                result => return Ok(result?),
+                result => return result,
             }
         }
     }
 
+    /// Stores the call; returns the term of this node's lease before that too.
+    async fn insert(&self, call: &mut Call) -> Result<(Inserted, u64)> {
+        let inner = &self.inner;
+        let term = inner.term()?;
+        let inserted = inner.parts.store.insert(call, self.key.as_ref()).await;
+        if inserted.as_ref().is_err_and(|error| error.kind == ErrorKind::Unavailable) {
+            // Whoever placed it is told that it failed: should it be there, it is ended.
+            inner.doubts.add(call.room_name());
+        }
+        Ok((inserted?, term))
+    }
+
     /// Stores the call with the moment reserved for it.
-    async fn enqueue(&self, call: &mut Call) -> Result<Inserted> {
+    async fn enqueue(&self, call: &mut Call) -> Result<(Inserted, u64)> {
         if let Some(slot) = self.slot(QUEUE).await? {
             call.due_at = Some(slot);
         }
         call.owner = Some(self.inner.parts.node.clone());
-        Ok(self.inner.parts.store.insert(call, self.key.as_ref()).await?)
+        self.insert(call).await
     }
 
     /// The moment reserved for this call on its trunk; `None` when the trunk has no pace.
@@ -193,28 +232,17 @@ impl Placing {
         if self.key.as_ref().is_some_and(|key| key.fingerprint != fingerprint) {
             return Err(EngineError::IdempotencyMismatch);
         }
-        loop {
-            if let Some(entry) = self.inner.live.find(room)
-                && !self.respond_async
-            {
-                return set_up(entry.seen).await;
-            }
-            let call = self.inner.parts.store.get(room).await?;
-            let call = call.ok_or(EngineError::NotFound { what: "call" })?;
-            if self.respond_async || is_set_up(&call) {
-                return answer(call);
-            }
-            tokio::time::sleep(FULL_AGAIN).await;
-        }
+        let call = self.inner.parts.store.get(room).await?;
+        let call = call.ok_or(EngineError::NotFound { what: "call" })?;
+        if self.respond_async { answer(call) } else { self.set_up_elsewhere(call).await }
     }
 }
 
-/// Waits until the leg has joined or the call has ended.
-async fn set_up(mut seen: watch::Receiver<Arc<Call>>) -> Result<Call> {
+/// Waits until the leg has joined or the call has ended; or its worker has.
+async fn set_up(mut seen: watch::Receiver<Arc<Call>>) -> Call {
     // When the worker is gone, what it saved last is the answer.
     let _ = seen.wait_for(|call| is_set_up(call)).await;
-    let call = Call::clone(&seen.borrow());
-    answer(call)
+    Call::clone(&seen.borrow())
 }
 
 fn answer(call: Call) -> Result<Call> {

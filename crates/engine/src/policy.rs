@@ -34,7 +34,8 @@ pub struct Policy {
     pub idempotency_ttl: Duration,
     /// How often due calls are claimed.
     pub claim_interval: Duration,
-    /// For how long a node's sign of life is good; given three times in that time.
+    /// For how long a node's sign of life is good; given six times in that time. When it has run
+    /// out, other nodes take the calls over.
     pub lease: Duration,
     /// The longest any request to a room server or provider may take.
     pub outside_timeout: Duration,

@@ -10,6 +10,8 @@ use outdial_domain::{
 };
 use serde_json::json;
 
+use crate::duty::Duty;
+use crate::lease::Standing;
 use crate::worker::{Stop, Worker};
 use crate::{Backend, EngineError};
 
@@ -44,6 +46,9 @@ impl Worker {
                 if error.kind != ErrorKind::Busy {
                     tracing::error!(room = ?self.call.room_name(), %error, "a queued call could not be started; it is tried again");
                 }
+                if error.kind == ErrorKind::Unavailable {
+                    self.known.starts_in_doubt.push(now);
+                }
                 self.call.started_at = None;
                 self.call.due_at = Some(now + Duration::from_millis(500));
                 Ok(())
@@ -64,7 +69,20 @@ impl Worker {
     /// Room, agent, leg: whatever fails ends the call.
     pub(crate) async fn set_up(&mut self) -> Result<(), Stop> {
         self.known.to_set_up = false;
-        let end = match self.try_set_up().await {
+        let result = match self.prepare().await {
+            Ok(request) => {
+                self.hear_objections().await?;
+                let facts = &self.call.facts;
+                let over = self.call.termination.is_some() || facts.leg_end.is_some();
+                if over || facts.hang_up.is_some() {
+                    // Nothing is dialled for a call that is not wanted any more.
+                    return self.save().await;
+                }
+                self.dial(request).await
+            }
+            Err(error) => Err(error),
+        };
+        let end = match result {
             Ok(None) => return self.save().await,
             Ok(Some(end)) => end,
             Err(error) => {
@@ -80,8 +98,16 @@ impl Worker {
         self.save().await
     }
 
-    /// `Some` when the leg ended before it had joined.
-    async fn try_set_up(&mut self) -> Result<Option<LegEnd>, Error> {
+    /// Takes in what was asked for meanwhile, and makes sure that the call is still this node's.
+    async fn hear_objections(&mut self) -> Result<(), Stop> {
+        while let Ok(request) = self.mailbox.requests.try_recv() {
+            self.obey(request).await?;
+        }
+        self.assure().await
+    }
+
+    /// Makes the room and dispatches the agent.
+    async fn prepare(&mut self) -> Result<DialRequest, Error> {
         let backend = self.backend()?;
         let limit = self.engine.parts.policy.outside_timeout;
         let room = self.call.room_name().clone();
@@ -94,11 +120,14 @@ impl Worker {
         let dispatch =
             bounded(limit, "dispatch_agent", backend.rooms.dispatch(&room, &request)).await?;
         self.call.dispatch_id = Some(dispatch);
-        if !self.mailbox.requests.is_empty() {
-            // Nothing is dialled for a call that is not wanted any more.
-            return Ok(None);
-        }
-        let request = self.dial_request().await?;
+        self.dial_request().await
+    }
+
+    /// `Some` when the leg ended before it had joined.
+    async fn dial(&mut self, request: DialRequest) -> Result<Option<LegEnd>, Error> {
+        let backend = self.backend()?;
+        let limit = self.engine.parts.policy.outside_timeout;
+        tracing::info!(room = ?self.call.room_name(), "dialling");
         let dial = backend.provider.dial(request, self.mailbox.sink.clone());
         (self.known.has_leg, self.known.has_dialled) = (true, true);
         match bounded(limit * 2, "dial", dial).await? {
@@ -187,8 +216,7 @@ impl Worker {
         match bounded(limit, "look_at_leg", look).await {
             Ok(LegLook::Present(hints)) => {
                 self.known.has_leg = true;
-                self.observe();
-                let mut news = false;
+                let mut news = self.observe();
                 for hint in hints {
                     news |= self.note(hint);
                 }
@@ -212,6 +240,12 @@ impl Worker {
             // Hints may be lost; the room knows.
             self.look_for_agent().await?;
             if self.known.agent_present {
+                return Ok(());
+            }
+        } else if self.standing() != Standing::Held {
+            // What others have learnt meanwhile is not known here, but the leg is where it is.
+            self.look_at_leg().await?;
+            if self.next().1 != Duty::Decide(reason.clone()) {
                 return Ok(());
             }
         }

@@ -194,7 +194,7 @@ impl CallWatch {
         (self.position, WatchEvent::Status { status, at, call })
     }
 
-    /// Waits until the call may have changed; `false` when the server stops.
+    /// Waits until the call may have changed; `false` when the server stops, or the call is erased.
     async fn wait(&mut self) -> Result<bool> {
         let stopping = self.engine.stopping.clone();
         if let Some(live) = &mut self.live {
@@ -221,8 +221,8 @@ impl CallWatch {
             () = tokio::time::sleep(READ_AGAIN) => {}
         }
         match self.engine.parts.store.get(self.call.room_name()).await? {
-            Some(call) => self.call = Arc::new(call),
-            None => return Ok(false),
+            Some(call) if call.erase_requested_at.is_none() => self.call = Arc::new(call),
+            _ => return Ok(false),
         }
         self.live = self.engine.live.find(self.call.room_name()).map(Live::of);
         Ok(true)

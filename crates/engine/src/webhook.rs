@@ -38,8 +38,18 @@ impl Worker {
         };
         let attempt = attempts + 1;
         let engine = self.engine.clone();
-        self.call.webhook = match engine.webhook_request(&self.call).await {
+        let width = engine.parts.policy.webhooks_per_account;
+        let lane = engine.sends.of(&self.call.order.account_id, width);
+        // Never closed.
+        let _permit = lane.acquire().await;
+        let next = match engine.webhook_request(&self.call).await {
             Ok(request) => {
+                let before = self.call.webhook.clone();
+                self.assure().await?;
+                let changed = self.known.unsaved_since.is_some() || self.call.webhook != before;
+                if changed || self.call.erase_requested_at.is_some() {
+                    return Ok(());
+                }
                 let reply = engine.attempt(&self.call, attempt, request).await;
                 after(attempt, &reply, &engine.parts.policy, engine.now())
             }
@@ -49,6 +59,7 @@ impl Worker {
                 WebhookState::Pending { attempts, next_at: engine.now() + PREPARE_AGAIN }
             }
         };
+        self.call.webhook = next;
         self.save().await
     }
 }
@@ -113,9 +124,6 @@ impl Inner {
     }
 
     async fn attempt(&self, call: &Call, attempt: u32, request: WebhookRequest) -> WebhookReply {
-        let lane = self.sends.of(&call.order.account_id, self.parts.policy.webhooks_per_account);
-        // Never closed.
-        let _permit = lane.acquire().await;
         let (at, begun) = (self.now(), tokio::time::Instant::now());
         let reply = self.parts.webhooks.send(&request).await;
         let delivery = Delivery {

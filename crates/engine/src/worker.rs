@@ -1,4 +1,7 @@
 //! The worker of one call: looks what is due, does it, saves, and again.
+//!
+//! A call may be taken away from a worker without its notice, while its node was stopped or cut off
+//! from the store. Saves notice it by the version; before what leaves the server the lease is asked.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -6,19 +9,28 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
-use outdial_domain::ports::Observation;
-use outdial_domain::{Call, Error, ErrorKind, HangUpReason, Hint, Status, TranscriptLine, Trunk};
+use outdial_domain::ports::{Observation, Store};
+use outdial_domain::{
+    Call, Error, ErrorKind, HangUpReason, Hint, RecordingState, RoomName, Status, TranscriptLine,
+    Trunk,
+};
 
 use tokio::task::JoinHandle;
 
 use crate::Inner;
 use crate::duty::{self, Duty, Known, LINGER};
-use crate::live::{Mailbox, Request};
+use crate::lease::Standing;
+use crate::live::{Entry, Mailbox, Request};
 use crate::recording::Kept;
+use crate::steps::bounded;
 use crate::watch::Passing;
 
-/// Why a worker stopped before its work was done.
+/// Why a worker stopped.
 pub(crate) enum Stop {
+    /// All that can be done now is done.
+    Done,
+    /// Another node is to go on.
+    HandedOver,
     /// The engine lets go of its calls.
     Stopping,
     /// Another node works on the call, or it was deleted.
@@ -27,10 +39,32 @@ pub(crate) enum Stop {
     Erased,
 }
 
+/// Where a worker has its call from.
+pub(crate) struct Origin {
+    /// It was accepted by this very process just now.
+    fresh: bool,
+    /// The trunk, when it was read just now too.
+    trunk: Option<Trunk>,
+    /// The term of the node's lease before the call was stored or read.
+    term: u64,
+}
+
+impl Origin {
+    pub(crate) fn placed(term: u64, trunk: Option<Trunk>) -> Self {
+        Self { fresh: true, trunk, term }
+    }
+
+    pub(crate) fn found(term: u64) -> Self {
+        Self { fresh: false, trunk: None, term }
+    }
+}
+
 pub(crate) struct Worker {
     pub(crate) engine: Arc<Inner>,
     pub(crate) call: Call,
     pub(crate) known: Known,
+    /// The term of the lease in which the call was this node's for certain.
+    pub(crate) term: u64,
     /// The trunk, when it was read just before.
     pub(crate) trunk: Option<Trunk>,
     pub(crate) mailbox: Mailbox,
@@ -43,31 +77,25 @@ pub(crate) struct Worker {
 }
 
 impl Inner {
-    /// Starts working on a call that this node owns; `fresh` when it was accepted by this very
-    /// process just now, `trunk` when it was read just now too. `None` when the call is worked on
-    /// already.
-    pub(crate) fn work_on(
-        self: &Arc<Self>,
-        call: Call,
-        fresh: bool,
-        trunk: Option<Trunk>,
-    ) -> Option<crate::live::Entry> {
+    /// Starts working on a call that this node owns. `None` when the call is worked on already.
+    pub(crate) fn work_on(self: &Arc<Self>, call: Call, origin: Origin) -> Option<Entry> {
         let (entry, mailbox) = self.live.enter(&call)?;
         let room = call.room_name().clone();
         let worker = Worker {
             engine: self.clone(),
-            known: Known::new(&call, fresh),
+            known: Known::new(&call, origin.fresh),
             call,
-            trunk,
+            term: origin.term,
+            trunk: origin.trunk,
             mailbox,
             observation: None,
             keeping: None,
             lines: Vec::new(),
         };
-        let engine = self.clone();
+        let (engine, own) = (self.clone(), entry.clone());
         self.spawn(async move {
-            if AssertUnwindSafe(worker.run()).catch_unwind().await.is_err() {
-                engine.live.leave(&room);
+            if AssertUnwindSafe(worker.run(own)).catch_unwind().await.is_err() {
+                let _hold = engine.live.leave(&room);
                 tracing::error!(?room, "the worker of a call panicked; the call is taken up again");
                 engine.give_back(&room).await;
             }
@@ -76,11 +104,11 @@ impl Inner {
     }
 
     /// Makes a call claimable again after its worker failed.
-    async fn give_back(&self, room: &outdial_domain::RoomName) {
+    async fn give_back(&self, room: &RoomName) {
         if let Ok(Some(mut call)) = self.parts.store.get(room).await
             && call.owner.as_ref() == Some(&self.parts.node)
         {
-            call.owner = None;
+            (call.owner, call.attention) = (None, false);
             call.due_at = Some(self.now() + Duration::from_secs(5));
             if let Err(error) = self.parts.store.save(&mut call).await {
                 tracing::error!(?room, %error, "a call could not be given back");
@@ -90,42 +118,75 @@ impl Inner {
 }
 
 impl Worker {
-    async fn run(mut self) {
-        let room = self.call.room_name().clone();
+    async fn run(mut self, entry: Entry) {
+        let (engine, room) = (self.engine.clone(), self.call.room_name().clone());
         metrics::gauge!("outdial_calls_live").increment(1.0);
-        let stop = loop {
-            self.known.keeping = self.keeping.is_some();
-            if let Ok(request) = self.mailbox.requests.try_recv() {
-                match self.obey(request).await {
-                    Ok(()) => continue,
-                    Err(stop) => break Some(stop),
+        loop {
+            let stop = self.work().await;
+            // Registered no longer, but still the owner: nobody else can begin in between.
+            let _hold = engine.live.leave(&room);
+            let goes_on = match stop {
+                Stop::Done | Stop::HandedOver => self.leave(&stop).await,
+                Stop::Stopping => {
+                    self.save_what_is_left().await;
+                    false
                 }
-            }
-            let (at, duty) = duty::next(&self.call, &self.known, &self.engine.parts.policy);
-            let ended = self.call.termination.is_some();
-            let idle = duty == Duty::Leave || (ended && at > self.now() + LINGER);
-            let result = if idle && self.keeping.is_none() {
-                break None;
-            } else if duty == Duty::Leave {
-                self.wait_until(self.now() + KEEPING).await
-            } else if at > self.now() {
-                self.wait_until(at).await
-            } else {
-                self.perform(duty).await
+                Stop::Lost => {
+                    tracing::warn!(?room, "another node works on this call, or it is gone");
+                    self.let_go_of_leg().await;
+                    false
+                }
+                Stop::Erased => false,
             };
-            if let Err(stop) = result {
-                break Some(stop);
+            if !goes_on || !engine.live.enter_again(&room, &entry) {
+                break;
             }
-        };
-        // Registered no longer, but still the owner: nobody else can begin in between.
-        self.engine.live.leave(&room);
-        match stop {
-            None => self.leave().await,
-            Some(Stop::Stopping) => self.save_what_is_left().await,
-            Some(Stop::Lost) => tracing::warn!(?room, "another node works on this call"),
-            Some(Stop::Erased) => {}
         }
         metrics::gauge!("outdial_calls_live").decrement(1.0);
+    }
+
+    /// Does what is due, until there is a reason to stop.
+    async fn work(&mut self) -> Stop {
+        loop {
+            if let Err(stop) = self.step().await {
+                return stop;
+            }
+        }
+    }
+
+    async fn step(&mut self) -> Result<(), Stop> {
+        if let Ok(request) = self.mailbox.requests.try_recv() {
+            return self.obey(request).await;
+        }
+        self.yield_to_successor()?;
+        if self.is_handed_over() {
+            return Err(Stop::HandedOver);
+        }
+        let ((at, duty), now) = (self.next(), self.now());
+        let ended = self.call.termination.is_some();
+        let idle = duty == Duty::Leave || (ended && at > now + LINGER);
+        if idle && self.keeping.is_none() {
+            return Err(Stop::Done);
+        }
+        if duty == Duty::Leave {
+            return self.wait_until(now + KEEPING).await;
+        }
+        if at > now {
+            return self.wait_until(at).await;
+        }
+        match self.standing() {
+            Standing::Held => self.perform(duty).await,
+            Standing::Renewed(term) => self.look_whose(term).await,
+            Standing::Lapsed { cut_off: true } if !duty.needs_lease() => self.perform(duty).await,
+            Standing::Lapsed { .. } => self.wait_for_lease().await,
+        }
+    }
+
+    /// What is due next, and when.
+    pub(crate) fn next(&mut self) -> (DateTime<Utc>, Duty) {
+        self.known.keeping = self.keeping.is_some();
+        self.known.kept_elsewhere = self.kept_by().is_some();
+        duty::next(&self.call, &self.known, &self.engine.parts.policy)
     }
 
     pub(crate) fn now(&self) -> DateTime<Utc> {
@@ -151,12 +212,13 @@ impl Worker {
     }
 
     /// Takes in hints and requests until `at`.
-    async fn wait_until(&mut self, at: DateTime<Utc>) -> Result<(), Stop> {
+    pub(crate) async fn wait_until(&mut self, at: DateTime<Utc>) -> Result<(), Stop> {
         let wait = (at - self.now()).to_std().unwrap_or_default();
-        let stopping = self.engine.stopping.clone();
+        let engine = self.engine.clone();
+        let can_go = self.can_go_on_elsewhere() && !self.is_handed_over();
         tokio::select! {
             biased;
-            () = stopping.cancelled() => Err(Stop::Stopping),
+            () = engine.stopping.cancelled() => Err(Stop::Stopping),
             Some(request) = self.mailbox.requests.recv() => self.obey(request).await,
             Some(hint) = self.mailbox.hints.recv() => self.take(hint).await,
             Some(kept) = finished(&mut self.keeping) => {
@@ -164,15 +226,17 @@ impl Worker {
                 self.known.keeping = false;
                 self.kept(kept).await
             }
+            () = engine.handing_over.cancelled(), if can_go => Ok(()),
             () = tokio::time::sleep(wait) => Ok(()),
         }
     }
 
-    async fn obey(&mut self, request: Request) -> Result<(), Stop> {
+    pub(crate) async fn obey(&mut self, request: Request) -> Result<(), Stop> {
         let now = self.now();
         let (decided, reply) = match request {
             Request::HangUp(reply) => (self.call.decide_hang_up(now, HangUpReason::Api), reply),
             Request::Erase(reply) => (self.call.request_erasure(now), reply),
+            Request::Look => return self.reconcile().await,
         };
         if decided {
             self.save().await?;
@@ -239,7 +303,7 @@ impl Worker {
     /// Saves the record and new lines. A failing store does not stop the call: the save is repeated,
     /// and nothing is told to others before it succeeds.
     pub(crate) async fn save(&mut self) -> Result<(), Stop> {
-        self.call.due_at = Some(duty::next(&self.call, &self.known, &self.engine.parts.policy).0);
+        self.call.due_at = Some(self.next().0);
         match self.try_save().await {
             Ok(()) => {
                 self.known.unsaved_since = None;
@@ -257,48 +321,76 @@ impl Worker {
 
     pub(crate) async fn try_save(&mut self) -> Result<(), Error> {
         let store = &self.engine.parts.store;
-        if !self.lines.is_empty() {
-            store.append(self.call.room_name(), &self.lines).await?;
-            self.lines.clear();
-        }
+        append(store.as_ref(), self.call.room_name(), &mut self.lines).await?;
+        // What others changed was read before: had they changed more, the version would tell.
+        self.call.attention = false;
         store.save(&mut self.call).await
     }
 
-    /// The record was changed beneath us. As long as it is ours, what is known is put together: the
-    /// facts merge in any order.
-    pub(crate) async fn reconcile(&mut self) -> Result<(), Stop> {
-        let stored = self.engine.parts.store.get(self.call.room_name()).await;
-        match stored {
-            Ok(Some(stored)) if stored.owner.as_ref() == Some(&self.engine.parts.node) => {
-                self.call.version = stored.version;
-                self.call.facts.absorb(&stored.facts);
-                self.call.erase_requested_at =
-                    self.call.erase_requested_at.or(stored.erase_requested_at);
-                self.known.unsaved_since = Some(DateTime::UNIX_EPOCH);
-                Ok(())
+    /// Gives the call up, due again when something is left. `true` when it has to be gone on with:
+    /// it was changed meanwhile, or cannot be given up.
+    async fn leave(&mut self, stop: &Stop) -> bool {
+        while let Ok(hint) = self.mailbox.hints.try_recv() {
+            self.note(hint);
+        }
+        let (at, duty) = self.next();
+        let now = self.now();
+        let mut call = self.call.clone();
+        call.due_at = match (stop, call.status()) {
+            (Stop::HandedOver, Status::Queued) => call.due_at,
+            (Stop::HandedOver, status) if status != Status::Ended => Some(now),
+            _ => Some(at).filter(|_| duty != Duty::Leave),
+        };
+        (call.owner, call.attention) = (None, false);
+        if let Some(keeper) = self.kept_by().filter(|node| self.engine.is_alive(node))
+            && let RecordingState::Pending { next_at, .. } = &mut call.recording
+        {
+            // It has not noticed that it has something to do.
+            *next_at = now;
+            (call.owner, call.attention) = (Some(keeper.clone()), true);
+        }
+        let store = self.engine.parts.store.clone();
+        let saved = match append(store.as_ref(), call.room_name(), &mut self.lines).await {
+            Ok(()) => store.save(&mut call).await,
+            Err(error) => Err(error),
+        };
+        match saved {
+            Ok(()) => {
+                self.call = call;
+                self.mailbox.seen.send_replace(Arc::new(self.call.clone()));
+                false
             }
-            Ok(_) => Err(Stop::Lost),
-            Err(_) => {
-                self.known.unsaved_since = Some(self.now());
-                Ok(())
+            Err(error) if error.kind == ErrorKind::Conflict => match self.reconcile().await {
+                Ok(()) => true,
+                Err(_) => {
+                    self.let_go_of_leg().await;
+                    false
+                }
+            },
+            Err(error) => {
+                tracing::error!(room = ?self.call.room_name(), %error, "a call could not be given up; it is tried again");
+                self.known.unsaved_since = Some(now);
+                true
             }
         }
     }
 
-    /// All that can be done now is done: gives the call up, due again when something is left.
-    async fn leave(mut self) {
-        let (at, duty) = duty::next(&self.call, &self.known, &self.engine.parts.policy);
-        self.call.owner = None;
-        self.call.due_at = (duty != Duty::Leave).then_some(at);
-        if let Err(error) = self.engine.parts.store.save(&mut self.call).await {
-            tracing::error!(room = ?self.call.room_name(), %error, "a call could not be given up");
-            let room = self.call.room_name().clone();
-            self.engine.give_back(&room).await;
+    /// A leg that lives here would go on although its call is another node's.
+    pub(crate) async fn let_go_of_leg(&self) {
+        let over = self.call.status() == Status::Ended;
+        let Ok(backend) = self.engine.backend(self.call.order.route) else { return };
+        if over || !self.known.has_leg || !backend.provider.legs_are_local() {
+            return;
         }
-        self.mailbox.seen.send_replace(Arc::new(self.call.clone()));
+        let (room, identity) = (self.call.room_name(), self.call.order.participant_identity());
+        let limit = self.engine.parts.policy.outside_timeout;
+        let hung_up = backend.provider.hang_up(room, &identity);
+        if let Err(error) = bounded(limit, "hang_up", hung_up).await {
+            tracing::warn!(?room, %error, "hanging up failed");
+        }
     }
 
-    async fn save_what_is_left(mut self) {
+    async fn save_what_is_left(&mut self) {
         // What was told before the stop is not lost by it.
         let mut news = false;
         while let Ok(hint) = self.mailbox.hints.try_recv() {
@@ -311,8 +403,23 @@ impl Worker {
     }
 }
 
+/// How often a worker looks whether its node's lease was renewed.
+pub(crate) const LEASE_AGAIN: Duration = Duration::from_secs(1);
 /// How long a worker sleeps while nothing but its recording is left to be done.
 const KEEPING: Duration = Duration::from_secs(3600);
+
+/// Appends lines that are not stored yet.
+async fn append(
+    store: &dyn Store,
+    room: &RoomName,
+    lines: &mut Vec<TranscriptLine>,
+) -> Result<(), Error> {
+    if !lines.is_empty() {
+        store.append(room, lines).await?;
+        lines.clear();
+    }
+    Ok(())
+}
 
 /// Waits for the recording; never resolves when none is being kept.
 async fn finished(keeping: &mut Option<JoinHandle<Kept>>) -> Option<Kept> {

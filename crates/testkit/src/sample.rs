@@ -3,8 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use outdial_domain::placeholder::{OnMissing, PlaceholderReport};
 use outdial_domain::{
-    Account, AccountId, ApiKey, Assistant, AssistantId, Call, CallService, E164, Order, RoomName,
-    Sealed, Speaker, TranscriptLine, Trunk, TrunkId, WebhookSecret,
+    Account, AccountId, ApiKey, Assistant, AssistantId, Call, CallService, E164, Node, NodeId,
+    Order, RoomName, Sealed, Speaker, TranscriptLine, Trunk, TrunkId, WebhookSecret,
 };
 use serde_json::{Map, json};
 
@@ -125,6 +125,17 @@ pub fn started_call(account: &AccountId, trunk: &TrunkId, limit: u32) -> Call {
     call.order_mut().max_concurrent_calls = Some(limit);
     call.started_at = Some(START);
     call
+}
+
+/// A node that lives until `alive_until`, one run of it that began at [`START`].
+pub fn node(node_id: &NodeId, alive_until: DateTime<Utc>) -> Node {
+    Node {
+        node_id: node_id.clone(),
+        started_at: START,
+        version: "1.0.0".into(),
+        draining: false,
+        alive_until,
+    }
 }
 
 /// A line of a transcript, said so many seconds after [`START`].

@@ -5,14 +5,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use outdial_domain::ports::{
-    Recordings as _, Rooms as _, Store as _, WebhookRequest, WebhookSender as _,
-};
-use outdial_sqlite::SqliteStore;
+use outdial_domain::ports::{Recordings as _, Rooms as _, WebhookRequest, WebhookSender as _};
 
-use super::{doctor_sip, out};
+use super::{doctor_sip, doctor_store, out};
 use crate::data_dir::{self, DataDir};
-use crate::server::parts;
+use crate::server::{parts, store};
 use crate::settings::{LiveKit, Settings, Sources};
 
 /// How long anything outside may take to answer.
@@ -43,7 +40,7 @@ pub(super) async fn examine(sources: &Sources) -> anyhow::Result<ExitCode> {
         ("clock", clock(Utc::now())),
         ("data_dir", data_dir(&settings)),
     ];
-    findings.push(("store", store(&settings).await));
+    findings.push(("store", doctor_store::examine(&settings).await));
     findings.push(("server", bind(&settings)));
     findings.push(("livekit", livekit(settings.livekit.as_ref()).await));
     findings.push(("sip", doctor_sip::examine(settings.sip.as_ref())));
@@ -90,25 +87,6 @@ fn data_dir(settings: &Settings) -> Finding {
     }
 }
 
-async fn store(settings: &Settings) -> Finding {
-    let path = data_dir::database(settings);
-    let shown = path.display().to_string();
-    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(path)).await;
-    let store = match opened {
-        Ok(Ok(store)) => store,
-        Ok(Err(error)) if error.message.contains("in use by another process") => {
-            return Finding::Ok(format!("{shown} is in use, by a running server it seems"));
-        }
-        Ok(Err(error)) => return Finding::Fail(error.message),
-        Err(error) => return Finding::Fail(error.to_string()),
-    };
-    let checked = store.check().await;
-    match checked.and(store.close().await) {
-        Ok(()) => Finding::Ok(format!("{shown} can be read and written")),
-        Err(error) => Finding::Fail(error.message),
-    }
-}
-
 fn bind(settings: &Settings) -> Finding {
     let address = settings.server.bind;
     match TcpListener::bind(address) {
@@ -129,7 +107,10 @@ async fn recordings(settings: &Settings) -> Finding {
         Err(error) => return Finding::Fail(format!("{error:#}")),
     };
     match tokio::time::timeout(PATIENCE, recorder.check()).await {
-        Ok(Ok(())) => Finding::Ok("can be kept".to_owned()),
+        Ok(Ok(())) => match store::recordings_are_apart(settings) {
+            Some(doubt) => Finding::Warn(doubt.to_owned()),
+            None => Finding::Ok("can be kept".to_owned()),
+        },
         Ok(Err(error)) => Finding::Fail(error.message),
         Err(_) => Finding::Fail(format!("no answer within {PATIENCE:?}: check recordings.url")),
     }

@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
 use chrono::Utc;
-use outdial_domain::ports::Directory as _;
 use outdial_domain::{ApiKey, Error};
-use outdial_sqlite::SqliteStore;
 
+use super::archive::is_in_use;
 use super::{CreateKey, out};
-use crate::data_dir::DataDir;
+use crate::data_dir::{self, DataDir};
+use crate::server::store;
 use crate::settings::{Settings, Sources};
 
 /// Creates a key and prints it, and nothing else, on standard output.
@@ -17,8 +17,11 @@ pub(super) async fn create(sources: &Sources, new: CreateKey) -> anyhow::Result<
     let settings = Settings::load(sources)?;
     let CreateKey { account, name, admin } = new;
     let (account, name) = (checked("--account", &account)?, checked("--name", &name)?);
-    let data = DataDir::open(&settings)?;
-    let store = SqliteStore::open(&data.database).map_err(explain)?;
+    if data_dir::database(&settings).is_some() {
+        // A database without the key of its secrets is never made.
+        DataDir::open(&settings)?;
+    }
+    let store = store::open_patiently(&settings).await.map_err(explain)?;
     let now = Utc::now();
     let account = store.account_named(account, now).await?;
     let (key, token) = ApiKey::generate(account.account_id, name, admin, now);
@@ -36,10 +39,8 @@ fn checked<'a>(option: &str, text: &'a str) -> anyhow::Result<&'a str> {
 }
 
 /// A database that is in use belongs to a running server.
-fn explain(error: Error) -> anyhow::Error {
-    let in_use = error.message.contains("in use by another process");
-    let error = anyhow::Error::new(error);
-    if in_use {
+fn explain(error: anyhow::Error) -> anyhow::Error {
+    if error.downcast_ref::<Error>().is_some_and(is_in_use) {
         return error.context(
             "the server is running: create the key through it, with POST /keys and an admin key, \
              or stop it first",

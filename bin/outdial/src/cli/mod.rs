@@ -1,8 +1,10 @@
 //! The command line.
 
+mod archive;
 mod check_config;
 mod doctor;
 mod doctor_sip;
+mod doctor_store;
 mod keys;
 pub(crate) mod out;
 
@@ -15,7 +17,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
 use crate::settings::{Settings, Sources};
-use crate::{Shutdown, data_dir, demo, run, telemetry};
+use crate::{Shutdown, demo, run, telemetry};
 
 /// Outbound phone calls for AI assistants.
 #[derive(Debug, Parser)]
@@ -37,6 +39,10 @@ enum Command {
     /// Manage API keys
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Write everything that is kept into one file, to move it to another store or to keep it
+    Export(archive::Export),
+    /// Read what `export` wrote into the store, and verify it
+    Import(archive::Import),
     /// Print the settings in force and where each came from
     CheckConfig,
     /// Try what the server needs: data folder, store, LiveKit, webhooks, clock
@@ -45,7 +51,7 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum KeysCommand {
-    /// Create an API key and print it; needs a stopped server
+    /// Create an API key and print it; with SQLite, needs a stopped server
     Create(CreateKey),
 }
 
@@ -87,6 +93,8 @@ async fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve => serve(&sources).await,
         Command::Demo(options) => demo::show(options).await,
         Command::Keys(KeysCommand::Create(new)) => keys::create(&sources, new).await,
+        Command::Export(options) => archive::export(&sources, options).await,
+        Command::Import(options) => archive::import(&sources, options).await,
         Command::CheckConfig => check_config::print(&sources),
         Command::Doctor => doctor::examine(&sources).await,
     }
@@ -100,12 +108,6 @@ async fn serve(sources: &Sources) -> anyhow::Result<ExitCode> {
     let listener = TcpListener::bind(bind).with_context(|| {
         format!("{bind} cannot be listened on: set server.bind to a free address")
     })?;
-    if !data_dir::database(&settings).exists() {
-        tracing::info!(
-            "there are no API keys yet: stop this server, run `outdial keys create --account NAME \
-             --admin`, and start it again"
-        );
-    }
     run(settings, listener, shutdown).await?;
     Ok(ExitCode::SUCCESS)
 }

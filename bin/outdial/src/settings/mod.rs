@@ -8,10 +8,12 @@
 //! ```
 
 mod layers;
+mod node;
 mod reader;
 mod recordings;
 mod sections;
 mod sip;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -19,13 +21,14 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub use self::layers::{DEFAULTS, Origin, Sources};
+pub use self::node::Node;
 pub use self::sections::{
     Agent, Api, Calls, Keeper, LiveKit, Log, LogFormat, Pacing, Recordings, S3, Sandbox, Secrets,
-    Server, Store, Webhooks,
+    Server, Webhooks,
 };
 pub(crate) use self::sections::{master_key, master_key_text};
 pub use self::sip::{Sip, SipTls};
-use outdial_domain::NodeId;
+pub use self::store::{MongoDb, Store};
 
 use self::layers::{Entries, variable_of};
 use self::reader::Reader;
@@ -61,8 +64,8 @@ pub struct Settings {
     pub log: Log,
     /// Secrets at rest.
     pub secrets: Secrets,
-    /// Who this server is; `None`: kept in `data_dir`.
-    pub node_id: Option<NodeId>,
+    /// This server among those that share a store.
+    pub node: Node,
 }
 
 /// A setting as it is in force, for people.
@@ -70,7 +73,7 @@ pub struct Settings {
 pub struct Effective {
     /// Its dotted name.
     pub key: String,
-    /// Its value as TOML; `"***"` for a secret that is set.
+    /// Its value as TOML; `***` in the place of a secret that is set.
     pub value: String,
     /// Where the value came from.
     pub origin: Origin,
@@ -137,17 +140,14 @@ pub fn variable_name(key: &str) -> String {
 fn read(entries: &Entries) -> Result<(Settings, Vec<Effective>), SettingsError> {
     let reader = Reader::new(entries);
     let settings = sections::read(&reader);
-    let (problems, asked, secret) = reader.finish();
+    let (problems, asked, masks) = reader.finish();
     debug_assert_eq!(asked.len(), entries.len(), "every setting is read, none is dead");
     let settings = settings.map_err(|_| SettingsError { problems: problems.clone() })?;
     if !problems.is_empty() {
         return Err(SettingsError { problems });
     }
     let effective = entries.iter().map(|(key, entry)| Effective {
-        value: match reader::show(&entry.value) {
-            set if secret.contains(&**key) && set != "\"\"" => "\"***\"".to_owned(),
-            value => value,
-        },
+        value: reader::show_masked(&entry.value, masks.get(&**key)),
         key: key.clone(),
         origin: entry.origin.clone(),
     });

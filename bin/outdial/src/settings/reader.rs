@@ -1,7 +1,7 @@
 //! Typed values out of raw ones. What is wrong is collected, so that one run tells all of it.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -18,12 +18,18 @@ pub(super) struct Reported;
 /// A value, unless it was wrong.
 pub(super) type Read<T> = Result<T, Reported>;
 
-/// Reads entries; keeps what is wrong with them, which were asked for and which are secret.
+/// Takes what is secret out of a text.
+pub(super) type Mask = fn(&str) -> String;
+
+/// How to show the values of settings that are secret, or have a secret in them.
+pub(super) type Masks = BTreeMap<&'static str, Mask>;
+
+/// Reads entries; keeps what is wrong with them, which were asked for and how secrets are shown.
 pub(super) struct Reader<'a> {
     entries: &'a Entries,
     problems: RefCell<Vec<String>>,
     asked: RefCell<BTreeSet<&'static str>>,
-    secret: RefCell<BTreeSet<&'static str>>,
+    masks: RefCell<Masks>,
 }
 
 impl<'a> Reader<'a> {
@@ -32,13 +38,13 @@ impl<'a> Reader<'a> {
             entries,
             problems: RefCell::default(),
             asked: RefCell::default(),
-            secret: RefCell::default(),
+            masks: RefCell::default(),
         }
     }
 
-    /// All problems, the keys that were read, and which of them are secret.
-    pub(super) fn finish(self) -> (Vec<String>, BTreeSet<&'static str>, BTreeSet<&'static str>) {
-        (self.problems.into_inner(), self.asked.into_inner(), self.secret.into_inner())
+    /// All problems, the keys that were read, and how those with secrets are shown.
+    pub(super) fn finish(self) -> (Vec<String>, BTreeSet<&'static str>, Masks) {
+        (self.problems.into_inner(), self.asked.into_inner(), self.masks.into_inner())
     }
 
     /// Adds a problem of several keys together.
@@ -57,6 +63,17 @@ impl<'a> Reader<'a> {
         parse(&text).map_err(|rule| self.wrong(key, rule))
     }
 
+    /// Like [`parsed`](Self::parsed), of a text that may have a secret in it.
+    pub(super) fn parsed_masked<T, E: Display>(
+        &self,
+        key: &'static str,
+        mask: Mask,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Read<T> {
+        self.masks.borrow_mut().insert(key, mask);
+        self.parsed(key, parse)
+    }
+
     pub(super) fn text(&self, key: &'static str) -> Read<String> {
         match self.value(key)?.kind {
             ValueKind::String(text) => Ok(text.trim().to_owned()),
@@ -66,7 +83,7 @@ impl<'a> Reader<'a> {
 
     /// A secret that may be empty. Its value is never shown, not even in an error.
     pub(super) fn secret(&self, key: &'static str) -> Read<Option<Secret>> {
-        self.secret.borrow_mut().insert(key);
+        self.masks.borrow_mut().insert(key, hidden);
         let text = self.text(key)?;
         Ok((!text.is_empty()).then(|| Secret::new(text)))
     }
@@ -162,8 +179,7 @@ impl<'a> Reader<'a> {
 
     fn wrong(&self, key: &'static str, rule: impl Display) -> Reported {
         let Some(entry) = self.entries.get(key) else { return Reported };
-        let secret = self.secret.borrow().contains(key);
-        let value = if secret { "***".to_owned() } else { show(&entry.value) };
+        let value = show_masked(&entry.value, self.masks.borrow().get(key));
         let place = match &entry.origin {
             Origin::Variable(_) => format!("environment variable {}", variable_of(key)),
             other => other.to_string(),
@@ -187,8 +203,22 @@ fn duration(value: &Value, range: &RangeInclusive<Duration>) -> Result<Duration,
     Err(format!("must be from {} to {}", show(*range.start()), show(*range.end())))
 }
 
+/// Shows only whether there is a secret.
+fn hidden(text: &str) -> String {
+    if text.is_empty() { String::new() } else { "***".to_owned() }
+}
+
+/// A value as TOML writes it, without what is secret.
+pub(super) fn show_masked(value: &Value, mask: Option<&Mask>) -> String {
+    match (mask, &value.kind) {
+        (None, _) => show(value),
+        (Some(mask), ValueKind::String(text)) => toml_text(&mask(text)),
+        (Some(_), _) => toml_text("***"),
+    }
+}
+
 /// A value as TOML writes it.
-pub(super) fn show(value: &Value) -> String {
+fn show(value: &Value) -> String {
     match &value.kind {
         ValueKind::String(text) => toml_text(text),
         ValueKind::Array(items) => {

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use outdial_domain::{NodeId, Secret};
+use outdial_domain::Secret;
 use outdial_engine::Policy;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use super::reader::{Read, Reader};
-use super::{Settings, recordings, sip};
+use super::{Settings, node, recordings, sip, store};
 
 /// The HTTP server.
 #[derive(Debug, Clone)]
@@ -30,13 +30,6 @@ pub struct Server {
     pub idle_timeout: Duration,
     /// How many connections are served at the same time.
     pub max_connections: u32,
-}
-
-/// Where everything is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Store {
-    /// A SQLite file; `None`: `outdial.db` in `data_dir`.
-    Sqlite(Option<PathBuf>),
 }
 
 /// A LiveKit server.
@@ -197,6 +190,7 @@ impl Settings {
             webhook_retries: self.webhooks.retries.clone(),
             public_url: self.public_url(self.server.bind),
             recording_finish_within: self.recordings.finish_within,
+            lease: self.node.lease,
             ..Policy::default()
         }
     }
@@ -214,12 +208,12 @@ pub(super) fn read(reader: &Reader<'_>) -> Read<Settings> {
         "" => Err("must name a folder, such as \"./data\""),
         path => Ok(PathBuf::from(path)),
     });
-    let (server, store, livekit) = (server(reader), store(reader), livekit(reader));
+    let (server, store, livekit) = (server(reader), store::read(reader), livekit(reader));
     let sip = sip::read(reader);
     let (agent, calls, pacing) = (agent(reader), calls(reader), pacing(reader));
     let (webhooks, recordings) = (webhooks(reader), recordings::read(reader));
     let (sandbox, api) = (sandbox(reader), api(reader));
-    let (log, secrets, node_id) = (log(reader), secrets(reader), node_id(reader));
+    let (log, secrets, node) = (log(reader), secrets(reader), node::read(reader));
     let (livekit, sip) = (livekit?, sip?);
     if sip.is_some() && livekit.is_none() {
         return Err(reader.problem(
@@ -227,10 +221,12 @@ pub(super) fn read(reader: &Reader<'_>) -> Read<Settings> {
              and the SIP bridge joins calls to LiveKit rooms",
         ));
     }
+    let (store, node) = (store?, node?);
+    node::outlives_an_answer(reader, &store, &node)?;
     Ok(Settings {
         data_dir: data_dir?,
         server: server?,
-        store: store?,
+        store,
         livekit,
         sip,
         agent: agent?,
@@ -242,7 +238,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Read<Settings> {
         api: api?,
         log: log?,
         secrets: secrets?,
-        node_id: node_id?,
+        node,
     })
 }
 
@@ -276,20 +272,6 @@ pub(super) fn web_url(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let web = matches!(url.scheme(), "http" | "https") && url.has_host();
     (web && url.query().is_none() && url.fragment().is_none()).then_some(url)
-}
-
-fn store(reader: &Reader<'_>) -> Read<Store> {
-    reader.parsed("store.url", |text| {
-        let path = text.strip_prefix("sqlite:").ok_or(
-            "must begin with sqlite: (\"sqlite:\" is outdial.db in data_dir, \
-             \"sqlite:/path/to/file.db\" another file)",
-        )?;
-        let path = path.strip_prefix("//").unwrap_or(path);
-        if path == ":memory:" {
-            return Err("must name a file: calls have to survive a restart");
-        }
-        Ok(Store::Sqlite((!path.is_empty()).then(|| PathBuf::from(path))))
-    })
 }
 
 fn livekit(reader: &Reader<'_>) -> Read<Option<LiveKit>> {
@@ -396,11 +378,4 @@ pub(crate) fn master_key(text: &str) -> Result<[u8; 32], &'static str> {
 /// Writes a master key as [`master_key`] reads it.
 pub(crate) fn master_key_text(key: &[u8; 32]) -> String {
     BASE64.encode(key)
-}
-
-fn node_id(reader: &Reader<'_>) -> Read<Option<NodeId>> {
-    reader.parsed("node.id", |text| match text {
-        "" => Ok(None),
-        id => id.parse().map(Some),
-    })
 }

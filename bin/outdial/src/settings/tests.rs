@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::*;
 
+const SECOND: Duration = Duration::from_secs(1);
+
 /// What a file and variables come to.
 fn load(file: &str, variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
     explain(file, variables).map(|(settings, _)| settings)
@@ -169,7 +171,7 @@ fn wrong_values_name_key_place_rule_and_fix() {
         ("[log]\nfilter = \"a=b=c\"", "log.filter = \"a=b=c\" (outdial.toml): "),
         (
             "[store]\nurl = \"mysql:x\"",
-            "store.url = \"mysql:x\" (outdial.toml): must begin with sq",
+            "store.url = \"mysql:x\" (outdial.toml): must be \"sqlite:\"",
         ),
         (
             "[store]\nurl = \"sqlite::memory:\"",
@@ -220,6 +222,23 @@ fn wrong_values_name_key_place_rule_and_fix() {
             "[sip]\nmedia_timeout = \"0\"",
             "sip.media_timeout = \"0\" (outdial.toml): must be from 1s to 1h",
         ),
+        (
+            "[store]\nurl = \"mongodb://u:hu@sh@h\"",
+            "store.url = \"mongodb://u:***@h\" (outdial.toml): must have the characters",
+        ),
+        (
+            "[store]\nmax_connections = 0",
+            "store.max_connections = 0 (outdial.toml): must be a whole number from 1 to 1000",
+        ),
+        (
+            "[store]\ntimeout = \"2m\"",
+            "store.timeout = \"2m\" (outdial.toml): must be from 100ms to 1m",
+        ),
+        (
+            "[store]\nurl = \"mongodb://h\"\n[node]\nlease = \"4s\"",
+            "node.lease is 4s and store.timeout 5s: the lease must be longer",
+        ),
+        ("[node]\nlease = \"1s\"", "node.lease = \"1s\" (outdial.toml): must be from 3s to 10m"),
         ("[node]\nid = \"x\"", "node.id = \"x\" (outdial.toml): a node id is ND_"),
         ("data_dir = \"\"", "data_dir = \"\" (outdial.toml): must name a folder"),
     ] {
@@ -312,6 +331,32 @@ fn recordings_go_to_a_folder_a_bucket_or_nowhere() {
 }
 
 #[test]
+fn everything_is_kept_in_a_file_or_on_a_replica_set() {
+    let store = |lines: &str| load(&format!("[store]\n{lines}"), &[]).unwrap().store;
+    assert_eq!(store(""), Store::Sqlite(None));
+    assert_eq!(store("url = \"sqlite:///a.db\""), Store::Sqlite(Some("/a.db".into())));
+    let url = "mongodb://u:hush@a,b/calls?replicaSet=rs0";
+    let Store::MongoDb(mongodb) = store(&format!("url = \"{url}\"\nmax_connections = 7")) else {
+        panic!()
+    };
+    assert_eq!((mongodb.url.expose(), mongodb.max_connections), (url, 7));
+    assert_eq!((mongodb.timeout, mongodb.connect_timeout), (SECOND * 5, SECOND * 3));
+}
+
+#[test]
+fn the_password_of_the_database_is_never_shown() {
+    let file = "[store]\nurl = \"mongodb://u:hush@a,b/calls\"";
+    let (settings, effective) = explain(file, &[]).unwrap();
+    assert!(!format!("{settings:?} {effective:?}").contains("hush"));
+    let shown = effective.iter().find(|e| e.key == "store.url").unwrap();
+    assert_eq!(shown.value, "\"mongodb://u:***@a,b/calls\"");
+    for wrong in ["\"mongo://u:hush@a\"", "\"mongodb://u:hush\"", "[\"mongodb://u:hush@a\"]"] {
+        let problem = problem(&format!("[store]\nurl = {wrong}"), &[]);
+        assert!(problem.starts_with("store.url = ") && !problem.contains("hush"), "{problem}");
+    }
+}
+
+#[test]
 fn secrets_are_never_shown() {
     let key = "bm90IGEgcmVhbCBrZXksIGp1c3QgMzIgYnl0ZXMuLi4=";
     let file = format!("[secrets]\nmaster_key = \"{key}\"");
@@ -330,7 +375,7 @@ fn secrets_are_never_shown() {
 
     let error = problem("[secrets]\nmaster_key = \"hush\"", &[]);
     assert!(
-        error.starts_with("secrets.master_key = *** (outdial.toml): must be 32 bytes"),
+        error.starts_with("secrets.master_key = \"***\" (outdial.toml): must be 32 bytes"),
         "{error}"
     );
     let (_, unset) = explain("", &[]).unwrap();

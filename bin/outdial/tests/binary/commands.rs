@@ -9,7 +9,7 @@ fn help_names_every_command() {
     let folder = Folder::new();
     let help = folder.run(&["--help"]);
     assert!(help.status.success());
-    for command in ["serve", "demo", "keys", "check-config", "doctor"] {
+    for command in ["serve", "demo", "keys", "export", "import", "check-config", "doctor"] {
         assert!(stdout(&help).contains(&format!("\n  {command} ")), "{}", stdout(&help));
     }
     let version = stdout(&folder.run(&["--version"]));

@@ -3,5 +3,6 @@
 mod commands;
 mod docs;
 mod embedding;
+mod moving;
 mod program;
 mod serving;

@@ -99,16 +99,53 @@ impl Alive {
     }
 }
 
-/// The parts that are ready.
+/// The parts that are ready, and the servers that share the store.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Readiness {
     #[schema(example = json!(["store", "livekit"]))]
     ready: Vec<&'static str>,
+    /// The id of the server that answers.
+    #[schema(example = "ND_4fzk2m8w1q7c")]
+    node: String,
+    /// All servers by their ids, as this one last saw them; dead ones stay for a while.
+    nodes: Vec<NodeInfo>,
 }
 
 impl Readiness {
-    pub(crate) fn new(ready: Vec<&'static str>) -> Self {
-        Self { ready }
+    pub(crate) fn new(ready: Vec<&'static str>, engine: &outdial_engine::Engine) -> Self {
+        Self { ready, node: engine.node().to_string(), nodes: NodeInfo::all(engine) }
+    }
+}
+
+/// A server among those that share a store.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct NodeInfo {
+    #[schema(example = "ND_4fzk2m8w1q7c")]
+    node_id: String,
+    /// Of its program.
+    version: String,
+    /// When it was started.
+    started_at: Timestamp,
+    /// Its last sign of life holds up to then.
+    alive_until: Timestamp,
+    /// When it is not, others take over its calls.
+    alive: bool,
+    /// It takes no new calls and is about to stop.
+    draining: bool,
+}
+
+impl NodeInfo {
+    pub(crate) fn all(engine: &outdial_engine::Engine) -> Vec<Self> {
+        let now = engine.now();
+        let info = |node: outdial_domain::Node| Self {
+            alive: node.is_alive(now),
+            node_id: node.node_id.to_string(),
+            version: node.version,
+            started_at: Timestamp(node.started_at),
+            alive_until: Timestamp(node.alive_until),
+            draining: node.draining,
+        };
+        engine.nodes().into_iter().map(info).collect()
     }
 }
 

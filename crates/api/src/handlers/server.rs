@@ -10,7 +10,7 @@ use actix_web::web::{Data, Path};
 use serde_json::{Map, Value, json};
 
 use crate::code::ErrorCode;
-use crate::dto::{Alive, Readiness, Success, ok};
+use crate::dto::{Alive, NodeInfo, Readiness, Success, ok};
 use crate::error::{ApiError, Result};
 use crate::state::ApiState;
 
@@ -39,11 +39,12 @@ pub(crate) async fn healthz() -> HttpResponse {
     security(()),
     responses(
         (status = 200, description = "They can.", body = Success<Readiness>),
-        (status = 503, description = "`not_ready`: the message and `error.details` name the part and why."),
+        (status = 503, description = "`not_ready`: the message and `error.details` name the part and why; `details.node` and `details.nodes` are as in the answer 200."),
     ),
 )]
 pub(crate) async fn readyz(state: Data<ApiState>) -> Result<HttpResponse> {
-    let ready = tokio::time::timeout(READY_WITHIN, state.engine().ready()).await;
+    let engine = state.engine();
+    let ready = tokio::time::timeout(READY_WITHIN, engine.ready()).await;
     let Ok(parts) = ready else {
         let message = format!("not ready: no answer within {} s", READY_WITHIN.as_secs());
         return Err(ApiError::new(ErrorCode::NotReady, message));
@@ -58,14 +59,16 @@ pub(crate) async fn readyz(state: Data<ApiState>) -> Result<HttpResponse> {
         .collect();
     if faults.is_empty() {
         let names = reasons.iter().map(|(name, _)| *name).collect();
-        return Ok(ok("The server is ready", Readiness::new(names)));
+        return Ok(ok("The server is ready", Readiness::new(names, engine)));
     }
-    let details: Map<String, Value> = reasons
+    let mut details: Map<String, Value> = reasons
         .into_iter()
         .map(|(name, reason)| {
             (name.to_owned(), json!({"ready": reason.is_none(), "reason": reason}))
         })
         .collect();
+    details.insert("node".to_owned(), json!(engine.node()));
+    details.insert("nodes".to_owned(), json!(NodeInfo::all(engine)));
     let message = format!("not ready: {}", faults.join("; "));
     Err(ApiError::new(ErrorCode::NotReady, message).details(Value::Object(details)))
 }

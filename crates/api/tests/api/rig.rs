@@ -336,7 +336,7 @@ fn tamed_text(text: String) -> String {
         return "[time]".into();
     }
     if let Some((head, _)) = text.split_once('_')
-        && ["ST", "AC", "AK", "AD", "PA", "DL", "whsec", "msg"].contains(&head)
+        && ["ST", "AC", "AK", "AD", "PA", "DL", "ND", "whsec", "msg"].contains(&head)
         && text != "AD_scripted"
     {
         return format!("[{head}]");

@@ -174,6 +174,13 @@ pub struct Call {
     /// When it was asked to erase the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub erase_requested_at: Option<DateTime<Utc>>,
+    /// The nodes whose disks hold audio of the call, in the order in which they captured it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub captured_by: Vec<NodeId>,
+    /// Somebody who does not own the call has changed it: its owner is to look at it. An owner's
+    /// save clears it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub attention: bool,
     /// Counts saves: a save succeeds only on the version that was read.
     pub version: u64,
     /// The node that works on it.
@@ -209,6 +216,8 @@ impl Call {
             recording,
             webhook,
             erase_requested_at: None,
+            captured_by: Vec::new(),
+            attention: false,
             version: 0,
             owner: None,
             unknown: Map::new(),

@@ -278,3 +278,18 @@ proptest! {
         prop_assert_eq!(serde_json::from_value::<Call>(serde_json::to_value(&call).unwrap()).unwrap(), call);
     }
 }
+
+/// What an older program wrote of a call lacks the newer fields; empty ones are left out, so that an
+/// older program gets back what it knows.
+#[test]
+fn newer_fields_are_left_out_when_empty() {
+    let mut call = started();
+    for _ in 0..2 {
+        let text = serde_json::to_string(&call).unwrap();
+        assert_eq!(text.contains("captured_by"), !call.captured_by.is_empty());
+        assert_eq!(text.contains("\"attention\""), call.attention);
+        assert_eq!(serde_json::from_str::<Call>(&text).unwrap(), call);
+        call.captured_by = vec![NodeId::random()];
+        call.attention = true;
+    }
+}

@@ -4,12 +4,14 @@
 //! atomicity, idempotence and error kinds; `outdial-testkit` holds a conformance suite for each,
 //! to be run against every implementation, also one of your own.
 
+mod archive;
 mod observer;
 mod recordings;
 mod rooms;
 mod store;
 mod webhook;
 
+pub use self::archive::{Archive, Record, RecordKind};
 pub use self::observer::{
     AudioCodec, AudioPacket, AudioSink, Observation, ObserveRequest, Observer,
 };

@@ -52,6 +52,9 @@ pub trait Recordings: Send + Sync {
     /// The answer of [`keep`](Recordings::keep) is saved: whatever is left of the capture may go.
     async fn done(&self, room: &RoomName) -> Result<()>;
 
+    /// The calls of which captures are on this machine, kept or not, in no order.
+    async fn captured(&self) -> Result<Vec<RoomName>>;
+
     /// Where a kept recording can be read now.
     async fn open(&self, recording: &Recording) -> Result<RecordingSource>;
 

@@ -208,6 +208,12 @@ pub trait Provider: Send + Sync {
         digits: &Digits,
     ) -> Result<()>;
 
+    /// Whether legs live in this process and end with it. Those that do not are handed over to
+    /// another node when this one stops.
+    fn legs_are_local(&self) -> bool {
+        false
+    }
+
     /// Checks that a trunk has what this service needs; the error's message names the field.
     fn check_trunk(&self, trunk: &Trunk) -> Result<(), TrunkFault>;
 }

@@ -5,11 +5,14 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Account, AccountId, ApiKey, ApiKeyId, Assistant, AssistantId, Call, DeliveryId, E164, NodeId,
-    Outcome, Result, RoomName, Status, Tombstone, TranscriptLine, Trunk, TrunkId,
+    Account, AccountId, ApiKey, ApiKeyId, Assistant, AssistantId, Call, DeliveryId, E164, Node,
+    NodeId, Outcome, Result, RoomName, Status, Tombstone, TranscriptLine, Trunk, TrunkId,
 };
 
-/// A place in a list that is ordered by creation time, newest first, then by id, descending.
+use super::Archive;
+
+/// A place in a list that is ordered by creation time, newest first, then by id, descending. Stores
+/// may look at creation times to the millisecond only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
     /// The creation time of the last item seen.
@@ -71,7 +74,7 @@ impl CallFilter {
 }
 
 /// A caller's `Idempotency-Key`, and what it was used for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdempotencyKey {
     /// The key as the caller sent it; 1 to 255 characters.
     pub key: String,
@@ -103,6 +106,9 @@ pub enum Inserted {
 /// long as its [`heartbeat`](Calls::heartbeat) is fresh; the calls of a node whose heartbeat has
 /// run out, or that never had one, can be claimed by others, due or not. A late owner's
 /// [`save`](Calls::save) then fails, because the claim changed the version.
+///
+/// A write whose error is [`Unavailable`](crate::ErrorKind::Unavailable) may have happened, or may
+/// still happen: of a database elsewhere only the answer was lost, perhaps.
 ///
 /// Errors of all methods: [`Unavailable`](crate::ErrorKind::Unavailable),
 /// [`Full`](crate::ErrorKind::Full) (nothing was written), [`Corrupt`](crate::ErrorKind::Corrupt).
@@ -155,11 +161,26 @@ pub trait Calls: Send + Sync {
 
     /// Claims up to `limit` calls for `node`: first those that are due (`due_at <= now`) and have no
     /// owner, the longest due first, then those whose owner, another node, has a heartbeat that ran
-    /// out before `now`. Each claim sets the owner and raises the version; no call is claimed twice.
+    /// out before `now`. Each claim sets the owner and raises the version, and changes nothing else;
+    /// no call is claimed twice. Here stores may look at times to the millisecond only.
     async fn claim_due(&self, node: &NodeId, now: DateTime<Utc>, limit: u32) -> Result<Vec<Call>>;
 
-    /// Says that `node` lives until `until`.
-    async fn heartbeat(&self, node: &NodeId, until: DateTime<Utc>) -> Result<()>;
+    /// Says that a node lives until `node.alive_until`, and what else there is to know of it.
+    async fn heartbeat(&self, node: &Node) -> Result<()>;
+
+    /// The nodes that have given a sign of life, by id, with what each said last; only `alive_until`
+    /// may be cut to the millisecond. Those that are dead stay for a while: an hour at least.
+    async fn nodes(&self) -> Result<Vec<Node>>;
+
+    /// Forgets a node that has released its calls and ends: it counts as dead at once.
+    async fn retire(&self, node: &NodeId) -> Result<()>;
+
+    /// The calls that `node` owns, with their versions, in no order.
+    async fn owned(&self, node: &NodeId) -> Result<Vec<(RoomName, u64)>>;
+
+    /// The calls that `node` owns and somebody else has changed: those saved with
+    /// [`attention`](Call::attention), until a save without it. It goes with the call to a new owner.
+    async fn needing_attention(&self, node: &NodeId) -> Result<Vec<RoomName>>;
 
     /// Gives up all calls of `node`, raising their versions, and makes those that have a duty left
     /// (a due time, or not ended) due at `now`: at the node's start (it takes its own back at once)
@@ -270,7 +291,15 @@ pub trait Directory: Send + Sync {
 
 /// A store of everything.
 #[async_trait]
-pub trait Store: Calls + Transcripts + Deliveries + Directory {
+pub trait Store: Calls + Transcripts + Deliveries + Directory + Archive {
     /// Succeeds when the store can be read and written now.
     async fn check(&self) -> Result<()>;
+
+    /// What all nodes have to agree on: stores `value` under `name` unless there is a value, and
+    /// returns the one that is stored. Atomic: all who ask at once get the same.
+    async fn agree(&self, name: &str, value: &str) -> Result<String>;
+
+    /// Finishes what waits to be written and lets go of files and connections. Later operations
+    /// fail with [`Unavailable`](crate::ErrorKind::Unavailable).
+    async fn close(&self) -> Result<()>;
 }

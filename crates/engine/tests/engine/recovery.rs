@@ -8,6 +8,7 @@ use outdial_domain::ports::{CallFilter, Clock, LegLook, PageRequest, Store};
 use outdial_domain::{Call, EndReason, ErrorKind, Hint, LegEnd, NodeId, Outcome, Route, Status};
 use outdial_engine::{EngineError, Policy};
 use outdial_testkit::memory::MemoryStore;
+use outdial_testkit::sample;
 
 use crate::rig::Rig;
 
@@ -146,7 +147,7 @@ async fn another_node_takes_over_when_the_heartbeat_has_run_out() {
     let before = Rig::on(store.clone(), dead.clone(), Policy::default()).await;
     let now = before.clock.now();
     let call = left_behind(&before, &dead, |call| call.facts.dialed_at = Some(now)).await;
-    store.heartbeat(&dead, now + Duration::from_secs(30)).await.unwrap();
+    store.heartbeat(&sample::node(&dead, now + Duration::from_secs(30))).await.unwrap();
 
     let after = Rig::on(store, NodeId::random(), Policy::default()).await;
     *after.script.leg.lock().unwrap() = Some(LegLook::Absent);

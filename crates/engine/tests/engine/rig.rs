@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,6 +24,14 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::tape::{Tape, Watcher};
+
+/// What is outside the nodes.
+#[derive(Clone, Default)]
+pub(crate) struct World {
+    pub(crate) clock: Arc<VirtualClock>,
+    pub(crate) script: Arc<Script>,
+    pub(crate) sender: Arc<Sender>,
+}
 
 pub(crate) struct Rig {
     pub(crate) engine: Engine,
@@ -48,10 +57,18 @@ impl Rig {
 
     /// A node on a store that others use too, or that an earlier one left behind.
     pub(crate) async fn on(store: Arc<dyn Store>, node: NodeId, policy: Policy) -> Self {
-        let clock = Arc::new(VirtualClock::default());
+        Self::of(&World::default(), store, node, policy).await
+    }
+
+    /// A node in a world that it shares with others: what it dials, they can look at.
+    pub(crate) async fn of(
+        world: &World,
+        store: Arc<dyn Store>,
+        node: NodeId,
+        policy: Policy,
+    ) -> Self {
+        let World { clock, script, sender } = world.clone();
         let sandbox = Sandbox::new(SandboxConfig::default(), clock.clone());
-        let sender = Arc::new(Sender::default());
-        let script = Arc::new(Script::default());
         let (tape, watcher) = (Arc::new(Tape::default()), Arc::new(Watcher::default()));
         let mut parts = Parts::new(store.clone(), sender.clone(), Vault::new([9; 32]))
             .backend(Route::Sandbox, Arc::new(sandbox.clone()), Arc::new(sandbox.clone()))
@@ -64,7 +81,11 @@ impl Rig {
         parts.policy = policy;
         parts.clock = clock.clone();
         let engine = Engine::start(parts).await.unwrap();
-        let account = store.account_named("acme", clock.now()).await.unwrap().account_id;
+        let account = match store.account_named("acme", clock.now()).await {
+            Ok(account) => account.account_id,
+            // The store is down.
+            Err(_) => AccountId::random(),
+        };
         Self { engine, store, clock, sandbox, script, tape, watcher, sender, account }
     }
 
@@ -212,7 +233,9 @@ pub(crate) struct Script {
     /// What a look at the leg finds.
     pub(crate) leg: Mutex<Option<LegLook>>,
     pub(crate) dial_ends: Mutex<Option<outdial_domain::LegEnd>>,
-    pub(crate) agent: std::sync::atomic::AtomicBool,
+    pub(crate) agent: AtomicBool,
+    /// Legs are in the process that dialled them.
+    pub(crate) local: AtomicBool,
     /// A dispatch waits for it.
     gate: Mutex<Option<Arc<Notify>>>,
     dispatched: Mutex<Option<RoomName>>,
@@ -267,7 +290,7 @@ impl Rooms for Script {
     }
     async fn look(&self, _: &RoomName) -> Result<Option<RoomLook>> {
         self.ask("look_room")?;
-        let agent = self.agent.load(std::sync::atomic::Ordering::SeqCst);
+        let agent = self.agent.load(Ordering::SeqCst);
         Ok(Some(RoomLook { agent, others: Vec::new() }))
     }
     async fn delete(&self, _: &RoomName) -> Result<()> {
@@ -299,6 +322,9 @@ impl Provider for Script {
     async fn look(&self, _: &RoomName, _: &str) -> Result<LegLook> {
         self.ask("look_leg")?;
         Ok(self.leg.lock().unwrap().clone().unwrap_or(LegLook::Present(Vec::new())))
+    }
+    fn legs_are_local(&self) -> bool {
+        self.local.load(Ordering::SeqCst)
     }
     fn check_trunk(&self, trunk: &Trunk) -> Result<(), TrunkFault> {
         let missing = trunk.numbers.is_empty();

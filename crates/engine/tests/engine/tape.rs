@@ -35,6 +35,8 @@ pub(crate) struct Tape {
     /// How the next deletions fail; then they succeed.
     pub(crate) delete_fails: Mutex<VecDeque<ErrorKind>>,
     pub(crate) expires_at: Mutex<Option<DateTime<Utc>>>,
+    /// The calls of which audio is on this machine.
+    pub(crate) captured: Mutex<Vec<RoomName>>,
     /// Keeping waits for it.
     pub(crate) gate: Mutex<Option<Arc<Notify>>>,
 }
@@ -61,8 +63,9 @@ impl AudioSink for Silence {
 
 #[async_trait]
 impl Recordings for Tape {
-    fn capture(&self, _: &RoomName) -> Box<dyn AudioSink> {
+    fn capture(&self, room: &RoomName) -> Box<dyn AudioSink> {
         self.asked.lock().unwrap().push("capture");
+        self.captured.lock().unwrap().push(room.clone());
         Box::new(Silence)
     }
     async fn keep(&self, request: &KeepRequest) -> Result<Recording> {
@@ -74,14 +77,20 @@ impl Recordings for Tape {
         let expires_at = *self.expires_at.lock().unwrap();
         Ok(Recording { expires_at, ..recording(&request.room_name) })
     }
-    async fn done(&self, _: &RoomName) -> Result<()> {
+    async fn done(&self, room: &RoomName) -> Result<()> {
+        self.captured.lock().unwrap().retain(|captured| captured != room);
         self.ask("done", &Mutex::default())
+    }
+    async fn captured(&self) -> Result<Vec<RoomName>> {
+        Ok(self.captured.lock().unwrap().clone())
     }
     async fn open(&self, recording: &Recording) -> Result<RecordingSource> {
         Ok(RecordingSource::File(recording.key.clone().into()))
     }
-    async fn delete(&self, _: &RoomName, _: Option<&Recording>) -> Result<()> {
-        self.ask("delete", &self.delete_fails)
+    async fn delete(&self, room: &RoomName, _: Option<&Recording>) -> Result<()> {
+        self.ask("delete", &self.delete_fails)?;
+        self.captured.lock().unwrap().retain(|captured| captured != room);
+        Ok(())
     }
     async fn check(&self) -> Result<()> {
         Ok(())

@@ -44,6 +44,11 @@ impl Provider for Exotel {
         self.bridge.send_dtmf(room, digits).await
     }
 
+    /// The bridge has them.
+    fn legs_are_local(&self) -> bool {
+        true
+    }
+
     fn check_trunk(&self, trunk: &Trunk) -> Result<(), TrunkFault> {
         trunk::check(trunk)
     }

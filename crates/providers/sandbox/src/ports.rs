@@ -88,6 +88,11 @@ impl Provider for Sandbox {
         })
     }
 
+    /// They are simulated in this process.
+    fn legs_are_local(&self) -> bool {
+        true
+    }
+
     /// Nothing is needed of a trunk.
     fn check_trunk(&self, _trunk: &Trunk) -> Result<(), TrunkFault> {
         Ok(())

@@ -56,6 +56,11 @@ impl Provider for Direct {
         self.bridge.send_dtmf(room, digits).await
     }
 
+    /// The bridge has them.
+    fn legs_are_local(&self) -> bool {
+        true
+    }
+
     fn check_trunk(&self, trunk: &Trunk) -> Result<(), TrunkFault> {
         trunk::check(trunk)
     }

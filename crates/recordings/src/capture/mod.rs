@@ -11,5 +11,5 @@ pub(crate) mod testing;
 mod tests;
 
 pub(crate) use self::format::{Gap, GapReason, PacketRecord, Record};
-pub(crate) use self::reader::CaptureReader;
+pub(crate) use self::reader::{CaptureReader, captured_room};
 pub(crate) use self::writer::{CaptureWriter, Limits, WriteBlock, create_dir, write_block};

@@ -2,12 +2,35 @@
 
 use std::io::{self, Read};
 
+use outdial_domain::RoomName;
+
 use super::format::{BlockKind, HEAD, MAGIC, MAX_BODY, Record, next_record, parse_head};
 
 /// After so many blocks with a good head and a damaged body the rest is given up: it bounds the time
 /// that a file made to be slow can take.
 const MAX_DAMAGED_BODIES: u32 = 10_000;
 const CHUNK: usize = 64 * 1024;
+
+/// Of which call a capture is: its first block says so. `None` when that is damaged.
+pub(crate) fn captured_room(mut input: impl Read) -> io::Result<Option<RoomName>> {
+    #[derive(serde::Deserialize)]
+    struct About {
+        room_name: RoomName,
+    }
+    let mut head = [0; HEAD];
+    let mut body = Vec::new();
+    match input.read_exact(&mut head) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        read => read?,
+    }
+    let head = parse_head(&head).filter(|head| head.kind == Some(BlockKind::Session));
+    let Some(head) = head else { return Ok(None) };
+    // At most `MAX_BODY`.
+    input.take(head.length as u64).read_to_end(&mut body)?;
+    let about = Some(body).filter(|body| crc32fast::hash(body) == head.crc);
+    let about = about.and_then(|body| serde_json::from_slice::<About>(&body).ok());
+    Ok(about.map(|about| about.room_name))
+}
 
 /// Reads records, skips what is damaged. Memory: a little more than the longest block.
 pub(crate) struct CaptureReader<R> {

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use outdial_domain::{Error, ErrorKind, RoomName};
 use serde::{Deserialize, Serialize};
 
-use crate::capture::create_dir;
+use crate::capture::{captured_room, create_dir};
 
 /// Where the capture of a call is.
 pub(crate) fn capture_path(dir: &Path, room: &RoomName) -> PathBuf {
@@ -138,6 +138,24 @@ pub(super) fn captured_bytes(dir: &Path) -> io::Result<u64> {
         }
     }
     Ok(bytes)
+}
+
+/// The calls of which captures are in the folder; one that does not say of which is left out.
+pub(super) fn captured_rooms(dir: &Path) -> io::Result<Vec<RoomName>> {
+    let mut rooms = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|end| end != "capture") {
+            continue;
+        }
+        match File::open(&path).and_then(captured_room) {
+            Ok(room) => rooms.extend(room),
+            // It was removed meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(rooms)
 }
 
 /// What a failure of the disk is to callers.

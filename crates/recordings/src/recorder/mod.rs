@@ -175,6 +175,11 @@ impl Recordings for Recorder {
         self.remove(self.files(room)).await
     }
 
+    async fn captured(&self) -> Result<Vec<RoomName>> {
+        let dir = self.settings.captures_dir.clone();
+        blocking("recordings.captured", move || files::captured_rooms(&dir)).await
+    }
+
     async fn open(&self, recording: &Recording) -> Result<RecordingSource> {
         self.keeper.open(&recording.key).await
     }

@@ -174,6 +174,19 @@ async fn what_was_captured_is_kept_until_it_is_done() {
 }
 
 #[tokio::test]
+async fn the_folder_tells_of_which_calls_it_has_captures() {
+    let rig = Rig::new(9);
+    assert_eq!(rig.recorder.captured().await.unwrap(), []);
+    captured(&rig.recorder);
+    rig.keep().await.unwrap();
+    std::fs::write(rig.dir.path().join("call_torn.capture"), b"\x89ODCAP").unwrap();
+    let rig = rig.restarted();
+    assert_eq!(rig.recorder.captured().await.unwrap(), [room()], "kept or not");
+    rig.recorder.done(&room()).await.unwrap();
+    assert_eq!(rig.recorder.captured().await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn nothing_captured_is_not_found() {
     let rig = Rig::with(9, |settings| settings.max_capture_bytes = 100);
     let error = rig.keep().await.unwrap_err();

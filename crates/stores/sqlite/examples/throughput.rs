@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use outdial_domain::ports::Calls;
+use outdial_domain::ports::{Calls, Store};
 use outdial_domain::{AccountId, Assistant, Call, RoomName, Trunk};
 use outdial_sqlite::SqliteStore;
 use outdial_testkit::sample;

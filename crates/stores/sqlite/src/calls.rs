@@ -5,13 +5,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use outdial_domain::ports::{CallFilter, Calls, IdempotencyKey, Inserted, Page, PageRequest};
-use outdial_domain::{AccountId, Call, ErrorKind, NodeId, Result, RoomName, Tombstone, TrunkId};
-use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+use outdial_domain::{
+    AccountId, Call, ErrorKind, Node, NodeId, Result, RoomName, Tombstone, TrunkId,
+};
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use crate::codec::{decode, encode, nanos, time};
 use crate::erasure::{self, Erasure};
 use crate::fault::{Fault, Outcome};
-use crate::{SqliteStore, listing, ownership};
+use crate::keys::{KeyRow, known_key, use_key};
+use crate::{SqliteStore, listing, nodes, ownership};
 
 /// What [`read_call`] needs, in its order.
 pub(crate) const COLUMNS: &str = "document, version, owner, due_at";
@@ -22,13 +25,13 @@ pub(crate) const COUNT_RUNNING: &str =
 
 /// A call, ready to be written: made by the caller, so that the writer has little to do.
 #[derive(Debug, Clone)]
-struct CallRow {
-    room_name: String,
-    account_id: String,
+pub(crate) struct CallRow {
+    pub(crate) room_name: String,
+    pub(crate) account_id: String,
     assistant_id: String,
     trunk_id: String,
     to_number: String,
-    created_at: i64,
+    pub(crate) created_at: i64,
     status: &'static str,
     outcome: Option<&'static str>,
     occupies: bool,
@@ -36,11 +39,12 @@ struct CallRow {
     version: u64,
     owner: Option<String>,
     due_at: Option<i64>,
+    attention: bool,
     document: String,
 }
 
 impl CallRow {
-    fn new(call: &Call) -> Outcome<Self> {
+    pub(crate) fn new(call: &Call) -> Outcome<Self> {
         let order = &call.order;
         let status = call.status();
         Ok(Self {
@@ -57,26 +61,9 @@ impl CallRow {
             version: call.version,
             owner: call.owner.as_ref().map(NodeId::to_string),
             due_at: call.due_at.map(nanos),
+            attention: call.attention,
             document: encode(call)?,
         })
-    }
-}
-
-/// An idempotency key, ready to be written.
-#[derive(Debug, Clone)]
-struct KeyRow {
-    key: String,
-    fingerprint: String,
-    expires_at: i64,
-}
-
-impl KeyRow {
-    fn new(key: &IdempotencyKey) -> Self {
-        Self {
-            key: key.key.clone(),
-            fingerprint: key.fingerprint.clone(),
-            expires_at: nanos(key.expires_at),
-        }
     }
 }
 
@@ -84,7 +71,8 @@ impl KeyRow {
 impl Calls for SqliteStore {
     async fn insert(&self, call: &mut Call, key: Option<&IdempotencyKey>) -> Result<Inserted> {
         let operation = "sqlite.insert_call";
-        let row = CallRow::new(call).map_err(|fault| fault.at(operation))?;
+        let mut row = CallRow::new(call).map_err(|fault| fault.at(operation))?;
+        row.version = 1;
         let key = key.map(KeyRow::new);
         let write = move |connection: &Connection| insert(connection, &row, key.as_ref());
         let inserted = self.run_write(operation, write).await?;
@@ -147,10 +135,32 @@ impl Calls for SqliteStore {
         self.run_write("sqlite.claim_calls", write).await
     }
 
-    async fn heartbeat(&self, node: &NodeId, until: DateTime<Utc>) -> Result<()> {
-        let (node, until) = (node.clone(), nanos(until));
-        let write = move |connection: &Connection| ownership::heartbeat(connection, &node, until);
-        self.run_write("sqlite.heartbeat", write).await
+    async fn heartbeat(&self, node: &Node) -> Result<()> {
+        let operation = "sqlite.heartbeat";
+        let row = nodes::NodeRow::new(node).map_err(|fault| fault.at(operation))?;
+        let write = move |connection: &Connection| nodes::hear_of(connection, &row);
+        self.run_write(operation, write).await
+    }
+
+    async fn nodes(&self) -> Result<Vec<Node>> {
+        self.run_read("sqlite.nodes", nodes::all)
+    }
+
+    async fn retire(&self, node: &NodeId) -> Result<()> {
+        let node = node.clone();
+        let write = move |connection: &Connection| nodes::forget(connection, &node);
+        self.run_write("sqlite.retire", write).await
+    }
+
+    async fn owned(&self, node: &NodeId) -> Result<Vec<(RoomName, u64)>> {
+        let node = node.clone();
+        self.run_scan("sqlite.owned", move |connection| ownership::owned(connection, &node)).await
+    }
+
+    async fn needing_attention(&self, node: &NodeId) -> Result<Vec<RoomName>> {
+        self.run_read("sqlite.needing_attention", |connection| {
+            ownership::needing_attention(connection, node)
+        })
     }
 
     async fn release(&self, node: &NodeId, now: DateTime<Utc>) -> Result<u64> {
@@ -208,12 +218,14 @@ fn insert(connection: &Connection, row: &CallRow, key: Option<&KeyRow>) -> Outco
     Ok(Inserted::New)
 }
 
-fn insert_row(connection: &Connection, row: &CallRow) -> Outcome<()> {
+pub(crate) fn insert_row(connection: &Connection, row: &CallRow) -> Outcome<()> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO calls (room_name, account_id, assistant_id, trunk_id, to_number, created_at,
-                            status, outcome, occupies, version, owner, due_at, document)
+                            status, outcome, occupies, version, owner, due_at, attention,
+                            document)
          VALUES (:room_name, :account_id, :assistant_id, :trunk_id, :to_number, :created_at,
-                 :status, :outcome, :occupies, 1, :owner, :due_at, :document)",
+                 :status, :outcome, :occupies, :version, :owner, :due_at, :attention,
+                 :document)",
     )?;
     statement.execute(named_params! {
         ":room_name": row.room_name,
@@ -225,58 +237,12 @@ fn insert_row(connection: &Connection, row: &CallRow) -> Outcome<()> {
         ":status": row.status,
         ":outcome": row.outcome,
         ":occupies": row.occupies,
+        ":version": row.version,
         ":owner": row.owner,
         ":due_at": row.due_at,
+        ":attention": row.attention,
         ":document": row.document,
     })?;
-    Ok(())
-}
-
-/// What the account has used the key for, unless that has expired. A new call's time of creation
-/// is the time now.
-fn known_key(
-    connection: &Connection,
-    account: &str,
-    key: &str,
-    now: i64,
-) -> Outcome<Option<(RoomName, String)>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT room_name, fingerprint FROM idempotency_keys
-         WHERE account_id = ?1 AND key = ?2 AND expires_at > ?3",
-    )?;
-    let found: Option<(String, String)> = statement
-        .query_row(params![account, key, now], |found| Ok((found.get(0)?, found.get(1)?)))
-        .optional()?;
-    let Some((room_name, fingerprint)) = found else { return Ok(None) };
-    let room_name = room_name.parse().map_err(|_| {
-        let message = "a stored idempotency key names no call";
-        Fault::decided(ErrorKind::Corrupt, message)
-    })?;
-    Ok(Some((room_name, fingerprint)))
-}
-
-fn use_key(connection: &Connection, row: &CallRow, key: &KeyRow) -> Outcome<()> {
-    connection
-        .prepare_cached(
-            "INSERT OR REPLACE INTO idempotency_keys
-                 (account_id, key, fingerprint, room_name, expires_at)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?
-        .execute(params![
-            row.account_id,
-            key.key,
-            key.fingerprint,
-            row.room_name,
-            key.expires_at
-        ])?;
-    // Each insert takes a few expired ones away: more than it adds, and never many at once.
-    connection
-        .prepare_cached(
-            "DELETE FROM idempotency_keys WHERE rowid IN
-                 (SELECT rowid FROM idempotency_keys WHERE expires_at <= ?1
-                  ORDER BY expires_at LIMIT 4)",
-        )?
-        .execute([row.created_at])?;
     Ok(())
 }
 
@@ -317,7 +283,7 @@ fn save(connection: &Connection, row: &CallRow) -> Outcome<u64> {
     let mut statement = connection.prepare_cached(
         "UPDATE calls SET status = :status, outcome = :outcome, occupies = :occupies,
                           version = :version, owner = :owner, due_at = :due_at,
-                          document = :document
+                          attention = :attention, document = :document
          WHERE room_name = :room_name",
     )?;
     let version = row.version + 1;
@@ -329,6 +295,7 @@ fn save(connection: &Connection, row: &CallRow) -> Outcome<u64> {
         ":version": version,
         ":owner": row.owner,
         ":due_at": row.due_at,
+        ":attention": row.attention,
         ":document": row.document,
     })?;
     Ok(version)

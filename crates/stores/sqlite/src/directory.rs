@@ -15,7 +15,7 @@ use crate::fault::{Fault, Outcome};
 use crate::{SqliteStore, listing};
 
 /// A row of one of the tables `api_keys`, `assistants`, `trunks`, ready to be written.
-struct Document {
+pub(crate) struct Document {
     id: String,
     account_id: String,
     created_at: i64,
@@ -39,17 +39,17 @@ impl Document {
         })
     }
 
-    fn key(key: &ApiKey) -> Outcome<Self> {
+    pub(crate) fn key(key: &ApiKey) -> Outcome<Self> {
         let times = [key.created_at; 2];
         Self::new(key, key.key_id.to_string(), &key.account_id, times)
     }
 
-    fn assistant(row: &Assistant) -> Outcome<Self> {
+    pub(crate) fn assistant(row: &Assistant) -> Outcome<Self> {
         let times = [row.created_at, row.updated_at];
         Self::new(row, row.assistant_id.to_string(), &row.account_id, times)
     }
 
-    fn trunk(row: &Trunk) -> Outcome<Self> {
+    pub(crate) fn trunk(row: &Trunk) -> Outcome<Self> {
         let times = [row.created_at, row.updated_at];
         Self::new(row, row.trunk_id.to_string(), &row.account_id, times)
     }
@@ -68,10 +68,7 @@ impl Directory for SqliteStore {
             if let Some(account) = account(connection, &fresh.name)? {
                 return Ok(account);
             }
-            let sql = "INSERT INTO accounts (account_id, name, document) VALUES (?1, ?2, ?3)";
-            let id = fresh.account_id.as_str();
-            let mut statement = connection.prepare_cached(sql)?;
-            statement.execute(params![id, fresh.name, encode(&fresh)?])?;
+            insert_account(connection, &fresh)?;
             Ok(fresh.clone())
         })
         .await
@@ -181,25 +178,8 @@ impl SqliteStore {
         row: Outcome<Document>,
     ) -> Result<()> {
         let row = row.map_err(|fault| fault.at(operation))?;
-        let sql = format!(
-            "INSERT INTO {table} (id, account_id, created_at, updated_at, document)
-             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING"
-        );
-        self.run_write(operation, move |connection| {
-            let mut statement = connection.prepare_cached(&sql)?;
-            let inserted = statement.execute(params![
-                row.id,
-                row.account_id,
-                row.created_at,
-                row.updated_at,
-                row.text
-            ])?;
-            if inserted == 0 {
-                return Err(Fault::decided(ErrorKind::Exists, "the id is taken"));
-            }
-            Ok(())
-        })
-        .await
+        let write = move |connection: &Connection| insert_row(connection, table, &row);
+        self.run_write(operation, write).await
     }
 
     async fn save_document(
@@ -249,7 +229,28 @@ impl SqliteStore {
     }
 }
 
-fn account(connection: &Connection, name: &str) -> Outcome<Option<Account>> {
+pub(crate) fn insert_account(connection: &Connection, account: &Account) -> Outcome<()> {
+    let sql = "INSERT INTO accounts (account_id, name, document) VALUES (?1, ?2, ?3)";
+    let mut statement = connection.prepare_cached(sql)?;
+    statement.execute(params![account.account_id.as_str(), account.name, encode(account)?])?;
+    Ok(())
+}
+
+pub(crate) fn insert_row(connection: &Connection, table: &str, row: &Document) -> Outcome<()> {
+    let mut statement = connection.prepare_cached(&format!(
+        "INSERT INTO {table} (id, account_id, created_at, updated_at, document)
+         VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING"
+    ))?;
+    let times = (row.created_at, row.updated_at);
+    let inserted =
+        statement.execute(params![row.id, row.account_id, times.0, times.1, row.text])?;
+    if inserted == 0 {
+        return Err(Fault::decided(ErrorKind::Exists, "the id is taken"));
+    }
+    Ok(())
+}
+
+pub(crate) fn account(connection: &Connection, name: &str) -> Outcome<Option<Account>> {
     let sql = "SELECT document FROM accounts WHERE name = ?1";
     one(connection, sql, [name])
 }

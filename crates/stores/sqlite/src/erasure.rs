@@ -10,7 +10,6 @@ use crate::fault::{Fault, Outcome};
 #[derive(Debug, Clone)]
 pub(crate) struct Erasure {
     pub(crate) room_name: String,
-    pub(crate) account_id: String,
     pub(crate) version: u64,
     pub(crate) id: String,
     pub(crate) tombstone: String,
@@ -20,7 +19,6 @@ impl Erasure {
     pub(crate) fn new(call: &outdial_domain::Call, tombstone: &Tombstone) -> Outcome<Self> {
         Ok(Self {
             room_name: call.room_name().as_str().to_owned(),
-            account_id: call.order.account_id.to_string(),
             version: call.version,
             id: tombstone.id.clone(),
             tombstone: encode(tombstone)?,
@@ -44,11 +42,15 @@ pub(crate) fn erase(connection: &Connection, erasure: &Erasure) -> Outcome<()> {
         connection.prepare_cached(sql)?.execute([room])?;
     }
     connection
-        .prepare_cached("DELETE FROM idempotency_keys WHERE account_id = ?1 AND room_name = ?2")?
-        .execute([&erasure.account_id, room])?;
+        .prepare_cached("DELETE FROM idempotency_keys WHERE room_name = ?1")?
+        .execute([room])?;
+    put_tombstone(connection, &erasure.id, &erasure.tombstone)
+}
+
+pub(crate) fn put_tombstone(connection: &Connection, id: &str, document: &str) -> Outcome<()> {
     connection
         .prepare_cached("INSERT OR REPLACE INTO tombstones (id, document) VALUES (?1, ?2)")?
-        .execute([&erasure.id, &erasure.tombstone])?;
+        .execute([id, document])?;
     Ok(())
 }
 

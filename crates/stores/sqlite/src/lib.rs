@@ -1,13 +1,16 @@
 #![doc = include_str!("../README.md")]
 
+mod archive;
 mod calls;
 mod codec;
 mod directory;
 mod erasure;
 mod fault;
 mod file;
+mod keys;
 mod listing;
 mod logs;
+mod nodes;
 mod ownership;
 mod readers;
 mod schema;
@@ -28,8 +31,8 @@ use self::writer::Writer;
 
 /// The store ports on one SQLite file.
 ///
-/// Dropping it finishes what waits to be written and blocks until that is done; [`close`](Self::close)
-/// does the same without blocking, and tells of failures.
+/// Dropping it finishes what waits to be written and blocks until that is done; [`close`](Store::close)
+/// does the same without blocking, moves all into the main file, and tells of failures.
 #[derive(Debug)]
 pub struct SqliteStore {
     // In this order: the last connection to close is the writer's, which tidies up the files.
@@ -59,14 +62,6 @@ impl SqliteStore {
             Fault::decided(ErrorKind::Unavailable, message)
         })?;
         Ok(Self { readers: Arc::new(Readers::new(path.to_owned())), writer })
-    }
-
-    /// Finishes what waits to be written, moves it from the log into the main file and lets go of
-    /// the files. Later operations fail with [`Unavailable`](outdial_domain::ErrorKind::Unavailable).
-    pub async fn close(&self) -> Result<()> {
-        self.readers.close();
-        let closed = self.writer.close().await;
-        closed.map_err(|fault| fault.at("sqlite.close"))
     }
 
     /// What has been written since the store was opened, for metrics.
@@ -126,6 +121,18 @@ impl Store for SqliteStore {
             let mut statement = connection.prepare_cached("SELECT checked_at FROM health")?;
             Ok(statement.query_row([], |_| Ok(()))?)
         })
+    }
+
+    async fn agree(&self, name: &str, value: &str) -> Result<String> {
+        let (name, value) = (name.to_owned(), value.to_owned());
+        let write = move |connection: &Connection| nodes::agree(connection, &name, &value);
+        self.run_write("sqlite.agree", write).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.readers.close();
+        let closed = self.writer.close().await;
+        closed.map_err(|fault| fault.at("sqlite.close"))
     }
 }
 

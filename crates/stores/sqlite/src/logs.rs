@@ -21,27 +21,38 @@ impl Transcripts for SqliteStore {
 
     async fn read(&self, room: &RoomName, from: usize) -> Result<Vec<TranscriptLine>> {
         let from = i64::try_from(from).unwrap_or(i64::MAX);
-        self.run_read("sqlite.read_transcript", |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT speaker, text, at FROM transcript_lines
-                 WHERE room_name = ?1 AND number >= ?2 ORDER BY number",
-            )?;
-            let mut rows = statement.query(params![room.as_str(), from])?;
-            let mut lines = Vec::new();
-            while let Some(row) = rows.next()? {
-                lines.push(TranscriptLine {
-                    speaker: speaker(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?)?,
-                    text: row.get(1)?,
-                    timestamp: time(row.get(2)?),
-                });
-            }
-            Ok(lines)
-        })
+        self.run_read("sqlite.read_transcript", |connection| lines(connection, room, from))
     }
 }
 
+/// The lines of a call from a number on.
+pub(crate) fn lines(
+    connection: &Connection,
+    room: &RoomName,
+    from: i64,
+) -> Outcome<Vec<TranscriptLine>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT speaker, text, at FROM transcript_lines
+         WHERE room_name = ?1 AND number >= ?2 ORDER BY number",
+    )?;
+    let mut rows = statement.query(params![room.as_str(), from])?;
+    let mut lines = Vec::new();
+    while let Some(row) = rows.next()? {
+        lines.push(TranscriptLine {
+            speaker: speaker(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?)?,
+            text: row.get(1)?,
+            timestamp: time(row.get(2)?),
+        });
+    }
+    Ok(lines)
+}
+
 /// Adds a line unless it is there.
-fn append(connection: &Connection, room: &RoomName, line: &TranscriptLine) -> Outcome<()> {
+pub(crate) fn append(
+    connection: &Connection,
+    room: &RoomName,
+    line: &TranscriptLine,
+) -> Outcome<()> {
     connection
         .prepare_cached(
             "INSERT INTO transcript_lines (room_name, number, speaker, at, text)
@@ -73,20 +84,9 @@ fn speaker(word: &str) -> Outcome<Speaker> {
 impl Deliveries for SqliteStore {
     async fn log(&self, delivery: &Delivery) -> Result<()> {
         let operation = "sqlite.log_delivery";
-        let document = encode(delivery).map_err(|fault| fault.at(operation))?;
-        let id = delivery.delivery_id.clone();
-        let (room, at) = (delivery.room_name.clone(), nanos(delivery.at));
-        self.run_write(operation, move |connection| {
-            // An attempt logged twice, after a doubt, stays one attempt.
-            connection
-                .prepare_cached(
-                    "INSERT INTO deliveries (delivery_id, room_name, at, document)
-                     VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
-                )?
-                .execute(params![id.as_str(), room.as_str(), at, document])?;
-            Ok(())
-        })
-        .await
+        let row = DeliveryRow::new(delivery).map_err(|fault| fault.at(operation))?;
+        // An attempt logged twice, after a doubt, stays one attempt.
+        self.run_write(operation, move |connection| log(connection, &row)).await
     }
 
     async fn deliveries(&self, room: &RoomName) -> Result<Vec<Delivery>> {
@@ -103,4 +103,34 @@ impl Deliveries for SqliteStore {
             Ok(deliveries)
         })
     }
+}
+
+/// An attempt, ready to be written.
+pub(crate) struct DeliveryRow {
+    id: String,
+    room_name: String,
+    at: i64,
+    document: String,
+}
+
+impl DeliveryRow {
+    pub(crate) fn new(delivery: &Delivery) -> Outcome<Self> {
+        Ok(Self {
+            id: delivery.delivery_id.to_string(),
+            room_name: delivery.room_name.to_string(),
+            at: nanos(delivery.at),
+            document: encode(delivery)?,
+        })
+    }
+}
+
+/// Adds an attempt unless it is there.
+pub(crate) fn log(connection: &Connection, row: &DeliveryRow) -> Outcome<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO deliveries (delivery_id, room_name, at, document)
+             VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![row.id, row.room_name, row.at, row.document])?;
+    Ok(())
 }

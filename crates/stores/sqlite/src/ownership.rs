@@ -1,10 +1,10 @@
 //! Who works on which call, and when calls may start.
 
-use outdial_domain::{Call, NodeId, TrunkId};
-use rusqlite::{Connection, OptionalExtension, params};
+use outdial_domain::{Call, ErrorKind, NodeId, RoomName, TrunkId};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::calls::{COLUMNS, read_call};
-use crate::fault::Outcome;
+use crate::fault::{Fault, Outcome};
 
 /// The other nodes that own calls and do not live at `?2`. Steps from owner to owner through the
 /// index: a plain DISTINCT would walk over every call.
@@ -37,14 +37,39 @@ pub(crate) fn select_owned() -> String {
     format!("SELECT {COLUMNS}, rowid FROM calls WHERE owner = ?1 ORDER BY due_at LIMIT ?2")
 }
 
-pub(crate) fn heartbeat(connection: &Connection, node: &NodeId, until: i64) -> Outcome<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO nodes (node_id, alive_until) VALUES (?1, ?2)
-             ON CONFLICT DO UPDATE SET alive_until = excluded.alive_until",
-        )?
-        .execute(params![node.as_str(), until])?;
-    Ok(())
+/// The names and versions of the calls of the node `?1`.
+pub(crate) const SELECT_OWNED_VERSIONS: &str =
+    "SELECT room_name, version FROM calls WHERE owner = ?1";
+
+/// The calls of the node `?1` that somebody else has changed.
+pub(crate) const SELECT_ATTENTION: &str =
+    "SELECT room_name FROM calls WHERE owner = ?1 AND attention = 1";
+
+pub(crate) fn owned(connection: &Connection, node: &NodeId) -> Outcome<Vec<(RoomName, u64)>> {
+    let mut statement = connection.prepare_cached(SELECT_OWNED_VERSIONS)?;
+    let mut rows = statement.query([node.as_str()])?;
+    let mut owned = Vec::new();
+    while let Some(row) = rows.next()? {
+        owned.push((room_name(row)?, row.get(1)?));
+    }
+    Ok(owned)
+}
+
+pub(crate) fn needing_attention(connection: &Connection, node: &NodeId) -> Outcome<Vec<RoomName>> {
+    let mut statement = connection.prepare_cached(SELECT_ATTENTION)?;
+    let mut rows = statement.query([node.as_str()])?;
+    let mut rooms = Vec::new();
+    while let Some(row) = rows.next()? {
+        rooms.push(room_name(row)?);
+    }
+    Ok(rooms)
+}
+
+/// Reads the name of a room from the first column.
+pub(crate) fn room_name(row: &Row<'_>) -> Outcome<RoomName> {
+    let name = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
+    let damaged = |_| Fault::decided(ErrorKind::Corrupt, "a stored room name is none");
+    name.parse().map_err(damaged)
 }
 
 pub(crate) fn claim(

@@ -12,6 +12,7 @@ use crate::fault::{Fault, Outcome};
 pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_initial.sql"),
     include_str!("../migrations/0002_tombstones.sql"),
+    include_str!("../migrations/0003_nodes.sql"),
 ];
 
 /// "ODIL": marks the file as one of ours in its header.

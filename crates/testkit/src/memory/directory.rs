@@ -21,32 +21,34 @@ fn exists(operation: &'static str) -> Error {
 #[async_trait]
 impl Directory for MemoryStore {
     async fn account_named(&self, name: &str, now: DateTime<Utc>) -> Result<Account> {
-        let mut state = self.state_to_write("memory.account_named")?;
-        if let Some(account) = state.accounts.iter().find(|account| account.name == name) {
-            return Ok(account.clone());
-        }
-        let account =
-            Account { account_id: AccountId::random(), name: name.to_owned(), created_at: now };
-        state.accounts.push(account.clone());
-        Ok(account)
+        self.write("memory.account_named", |state| {
+            if let Some(account) = state.accounts.iter().find(|account| account.name == name) {
+                return Ok(account.clone());
+            }
+            let account =
+                Account { account_id: AccountId::random(), name: name.to_owned(), created_at: now };
+            state.accounts.push(account.clone());
+            Ok(account)
+        })
     }
 
     async fn insert_key(&self, key: &ApiKey) -> Result<()> {
         let operation = "memory.insert_key";
-        let mut state = self.state_to_write(operation)?;
-        if state.api_keys.contains_key(&key.key_id) {
-            return Err(exists(operation));
-        }
-        state.api_keys.insert(key.key_id.clone(), key.clone());
-        Ok(())
+        self.write(operation, |state| {
+            if state.api_keys.contains_key(&key.key_id) {
+                return Err(exists(operation));
+            }
+            state.api_keys.insert(key.key_id.clone(), key.clone());
+            Ok(())
+        })
     }
 
     async fn key(&self, id: &ApiKeyId) -> Result<Option<ApiKey>> {
-        Ok(self.state("memory.key")?.api_keys.get(id).cloned())
+        Ok(self.read("memory.key")?.api_keys.get(id).cloned())
     }
 
     async fn keys(&self, account: &AccountId, request: &PageRequest) -> Result<Page<ApiKey>> {
-        let state = self.state("memory.keys")?;
+        let state = self.read("memory.keys")?;
         let all = state.api_keys.values();
         let own = all.filter(|key| key.account_id == *account);
         let place =
@@ -60,27 +62,29 @@ impl Directory for MemoryStore {
         id: &ApiKeyId,
         at: DateTime<Utc>,
     ) -> Result<Option<ApiKey>> {
-        let mut state = self.state_to_write("memory.revoke_key")?;
-        let key = state.api_keys.get_mut(id);
-        Ok(key.filter(|key| key.account_id == *account).map(|key| {
-            key.revoked_at.get_or_insert(at);
-            key.clone()
-        }))
+        self.write("memory.revoke_key", |state| {
+            let key = state.api_keys.get_mut(id);
+            Ok(key.filter(|key| key.account_id == *account).map(|key| {
+                key.revoked_at.get_or_insert(at);
+                key.clone()
+            }))
+        })
     }
 
     async fn insert_assistant(&self, assistant: &Assistant) -> Result<()> {
         let operation = "memory.insert_assistant";
-        let mut state = self.state_to_write(operation)?;
-        if state.assistants.contains_key(&assistant.assistant_id) {
-            return Err(exists(operation));
-        }
-        let row = assistant.clone();
-        state.assistants.insert(row.assistant_id, row);
-        Ok(())
+        self.write(operation, |state| {
+            if state.assistants.contains_key(&assistant.assistant_id) {
+                return Err(exists(operation));
+            }
+            let row = assistant.clone();
+            state.assistants.insert(row.assistant_id, row);
+            Ok(())
+        })
     }
 
     async fn assistant(&self, account: &AccountId, id: AssistantId) -> Result<Option<Assistant>> {
-        let state = self.state("memory.assistant")?;
+        let state = self.read("memory.assistant")?;
         let row = state.assistants.get(&id);
         Ok(row.filter(|row| row.account_id == *account).cloned())
     }
@@ -90,7 +94,7 @@ impl Directory for MemoryStore {
         account: &AccountId,
         request: &PageRequest,
     ) -> Result<Page<Assistant>> {
-        let state = self.state("memory.assistants")?;
+        let state = self.read("memory.assistants")?;
         let all = state.assistants.values();
         let own = all.filter(|row| row.account_id == *account);
         let place = |row: &Assistant| Cursor {
@@ -102,40 +106,44 @@ impl Directory for MemoryStore {
 
     async fn save_assistant(&self, assistant: &Assistant, read: DateTime<Utc>) -> Result<()> {
         let operation = "memory.save_assistant";
-        let mut state = self.state_to_write(operation)?;
-        let row = state.assistants.get_mut(&assistant.assistant_id);
-        let same =
-            |row: &&mut Assistant| row.account_id == assistant.account_id && row.updated_at == read;
-        *row.filter(same).ok_or_else(|| conflict(operation))? = assistant.clone();
-        Ok(())
+        self.write(operation, |state| {
+            let row = state.assistants.get_mut(&assistant.assistant_id);
+            let same = |row: &&mut Assistant| {
+                row.account_id == assistant.account_id && row.updated_at == read
+            };
+            *row.filter(same).ok_or_else(|| conflict(operation))? = assistant.clone();
+            Ok(())
+        })
     }
 
     async fn delete_assistant(&self, account: &AccountId, id: AssistantId) -> Result<bool> {
-        let mut state = self.state_to_write("memory.delete_assistant")?;
-        let rows = state.assistants.len();
-        let all = &mut state.assistants;
-        all.retain(|_, row| row.assistant_id != id || row.account_id != *account);
-        Ok(all.len() < rows)
+        self.write("memory.delete_assistant", |state| {
+            let rows = state.assistants.len();
+            let all = &mut state.assistants;
+            all.retain(|_, row| row.assistant_id != id || row.account_id != *account);
+            Ok(all.len() < rows)
+        })
     }
 
     async fn insert_trunk(&self, trunk: &Trunk) -> Result<()> {
         let operation = "memory.insert_trunk";
-        let mut state = self.state_to_write(operation)?;
-        if state.trunks.contains_key(&trunk.trunk_id) {
-            return Err(exists(operation));
-        }
-        state.trunks.insert(trunk.trunk_id.clone(), trunk.clone());
-        Ok(())
+        self.write(operation, |state| {
+            if state.trunks.contains_key(&trunk.trunk_id) {
+                return Err(exists(operation));
+            }
+            state.trunks.insert(trunk.trunk_id.clone(), trunk.clone());
+            Ok(())
+        })
     }
 
     async fn trunk(&self, account: &AccountId, id: &TrunkId) -> Result<Option<Trunk>> {
-        let state = self.state("memory.trunk")?;
+        let state = self.read("memory.trunk")?;
         let row = state.trunks.get(id);
         Ok(row.filter(|row| row.account_id == *account).cloned())
     }
 
     async fn trunks(&self, account: &AccountId, request: &PageRequest) -> Result<Page<Trunk>> {
-        let state = self.state("memory.trunks")?;
+        let state = self.read("memory.trunks")?;
         let all = state.trunks.values();
         let own = all.filter(|row| row.account_id == *account);
         let place =
@@ -145,18 +153,21 @@ impl Directory for MemoryStore {
 
     async fn save_trunk(&self, trunk: &Trunk, read: DateTime<Utc>) -> Result<()> {
         let operation = "memory.save_trunk";
-        let mut state = self.state_to_write(operation)?;
-        let row = state.trunks.get_mut(&trunk.trunk_id);
-        let same = |row: &&mut Trunk| row.account_id == trunk.account_id && row.updated_at == read;
-        *row.filter(same).ok_or_else(|| conflict(operation))? = trunk.clone();
-        Ok(())
+        self.write(operation, |state| {
+            let row = state.trunks.get_mut(&trunk.trunk_id);
+            let same =
+                |row: &&mut Trunk| row.account_id == trunk.account_id && row.updated_at == read;
+            *row.filter(same).ok_or_else(|| conflict(operation))? = trunk.clone();
+            Ok(())
+        })
     }
 
     async fn delete_trunk(&self, account: &AccountId, id: &TrunkId) -> Result<bool> {
-        let mut state = self.state_to_write("memory.delete_trunk")?;
-        let rows = state.trunks.len();
-        let all = &mut state.trunks;
-        all.retain(|_, row| row.trunk_id != *id || row.account_id != *account);
-        Ok(all.len() < rows)
+        self.write("memory.delete_trunk", |state| {
+            let rows = state.trunks.len();
+            let all = &mut state.trunks;
+            all.retain(|_, row| row.trunk_id != *id || row.account_id != *account);
+            Ok(all.len() < rows)
+        })
     }
 }

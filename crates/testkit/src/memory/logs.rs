@@ -9,18 +9,19 @@ use super::MemoryStore;
 #[async_trait]
 impl Transcripts for MemoryStore {
     async fn append(&self, room: &RoomName, lines: &[TranscriptLine]) -> Result<()> {
-        let mut state = self.state_to_write("memory.append_transcript")?;
-        let transcript = state.lines.entry(room.clone()).or_default();
-        for line in lines {
-            if !transcript.contains(line) {
-                transcript.push(line.clone());
+        self.write("memory.append_transcript", |state| {
+            let transcript = state.lines.entry(room.clone()).or_default();
+            for line in lines {
+                if !transcript.contains(line) {
+                    transcript.push(line.clone());
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     async fn read(&self, room: &RoomName, from: usize) -> Result<Vec<TranscriptLine>> {
-        let state = self.state("memory.read_transcript")?;
+        let state = self.read("memory.read_transcript")?;
         let lines = state.lines.get(room).into_iter().flatten();
         Ok(lines.skip(from).cloned().collect())
     }
@@ -29,16 +30,17 @@ impl Transcripts for MemoryStore {
 #[async_trait]
 impl Deliveries for MemoryStore {
     async fn log(&self, delivery: &Delivery) -> Result<()> {
-        let mut state = self.state_to_write("memory.log_delivery")?;
-        let known = |other: &Delivery| other.delivery_id == delivery.delivery_id;
-        if !state.deliveries.iter().any(known) {
-            state.deliveries.push(delivery.clone());
-        }
-        Ok(())
+        self.write("memory.log_delivery", |state| {
+            let known = |other: &Delivery| other.delivery_id == delivery.delivery_id;
+            if !state.deliveries.iter().any(known) {
+                state.deliveries.push(delivery.clone());
+            }
+            Ok(())
+        })
     }
 
     async fn deliveries(&self, room: &RoomName) -> Result<Vec<Delivery>> {
-        let state = self.state("memory.deliveries")?;
+        let state = self.read("memory.deliveries")?;
         let all = state.deliveries.iter();
         let mut found: Vec<_> = all.filter(|d| d.room_name == *room).cloned().collect();
         found.sort_by_key(|delivery| delivery.at);
@@ -49,6 +51,18 @@ impl Deliveries for MemoryStore {
 #[async_trait]
 impl Store for MemoryStore {
     async fn check(&self) -> Result<()> {
-        self.state("memory.check").map(|_| ())
+        self.write("memory.check", |_| Ok(()))
+    }
+
+    async fn agree(&self, name: &str, value: &str) -> Result<String> {
+        self.write("memory.agree", |state| {
+            let agreed = state.agreements.entry(name.to_owned());
+            Ok(agreed.or_insert_with(|| value.to_owned()).clone())
+        })
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.switch.lock().unwrap().closed = true;
+        Ok(())
     }
 }

@@ -50,7 +50,7 @@ pub async fn a_claim_sets_the_owner_and_raises_the_version(store: Arc<dyn Store>
     assert_eq!(store.get(call.room_name()).await.unwrap(), Some(call.clone()));
     // Whoever claimed it can go on with it, and nobody gets it again.
     store.save(&mut call).await.unwrap();
-    store.heartbeat(&node, sample::at(30.0)).await.unwrap();
+    store.heartbeat(&sample::node(&node, sample::at(30.0))).await.unwrap();
     for node in [node, NodeId::random()] {
         assert_eq!(store.claim_due(&node, sample::at(1.0), 5).await.unwrap(), []);
     }
@@ -82,7 +82,7 @@ pub async fn concurrent_claims_lose_nothing_and_take_nothing_twice(store: Arc<dy
     .await;
     let nodes: Vec<_> = (0..16).map(|_| NodeId::random()).collect();
     for node in &nodes {
-        store.heartbeat(node, sample::at(30.0)).await.unwrap();
+        store.heartbeat(&sample::node(node, sample::at(30.0))).await.unwrap();
     }
     let claimed = at_once(nodes, |node| {
         let store = Arc::clone(&store);
@@ -107,7 +107,7 @@ pub async fn concurrent_claims_lose_nothing_and_take_nothing_twice(store: Arc<dy
 pub async fn due_calls_come_before_orphans(store: Arc<dyn Store>) {
     let account = account();
     let dead = NodeId::random();
-    store.heartbeat(&dead, sample::at(1.0)).await.unwrap();
+    store.heartbeat(&sample::node(&dead, sample::at(1.0))).await.unwrap();
     for _ in 0..3 {
         stored(&store, &account, |call| call.owner = Some(dead.clone())).await;
     }

@@ -254,10 +254,3 @@ pub async fn calls_outlive_assistant_and_trunk(store: Arc<dyn Store>) {
     assert!(store.delete_trunk(&account, &trunk.trunk_id).await.unwrap());
     assert_eq!(store.get(call.room_name()).await.unwrap(), Some(call));
 }
-
-/// A store that can be read and written says so.
-pub async fn a_store_at_work_passes_its_check(store: Arc<dyn Store>) {
-    for _ in 0..2 {
-        store.check().await.unwrap();
-    }
-}

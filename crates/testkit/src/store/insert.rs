@@ -205,3 +205,62 @@ pub async fn concurrent_inserts_keep_to_the_limit(store: Arc<dyn Store>) {
     }
     assert_eq!(names(&store, &CallFilter::of(account), 100).await.len(), 5);
 }
+
+/// A key that has expired is used anew once, however many try at the same time.
+pub async fn of_concurrent_inserts_with_an_expired_key_one_is_new(store: Arc<dyn Store>) {
+    let account = account();
+    let mut old = sample::call(&account);
+    store.insert(&mut old, Some(&key("old"))).await.unwrap();
+    let results = at_once(0..16, |_| {
+        let (store, mut call) = (Arc::clone(&store), sample::call(&account));
+        call.order_mut().created_at = sample::at(DAY);
+        let mut key = key("new");
+        key.expires_at = sample::at(2.0 * DAY);
+        async move {
+            let inserted = store.insert(&mut call, Some(&key)).await.unwrap();
+            (inserted, call.room_name().clone())
+        }
+    })
+    .await;
+    let new: Vec<_> = results.iter().filter(|(inserted, _)| *inserted == Inserted::New).collect();
+    assert_eq!(new.len(), 1);
+    let winner = &new[0].1;
+    let told = results.iter().filter(|(inserted, _)| *inserted == known(winner, "new"));
+    assert_eq!(told.count(), 15);
+    let found = store.find_key(&account, &key("").key, sample::at(DAY)).await.unwrap();
+    assert_eq!(found, Some((winner.clone(), "new".to_owned())));
+    assert!(store.get(old.room_name()).await.unwrap().is_some(), "the old call stays");
+}
+
+/// The same on a trunk with one channel: the others learn of the call, not that the trunk is busy.
+pub async fn a_race_for_a_key_on_a_full_trunk_has_one_winner(store: Arc<dyn Store>) {
+    let (account, trunk) = (account(), TrunkId::random());
+    let results = at_once(0..16, |_| {
+        let (store, trunk) = (Arc::clone(&store), trunk.clone());
+        let mut call = sample::started_call(&account, &trunk, 1);
+        async move { store.insert(&mut call, Some(&key("body"))).await.unwrap() }
+    })
+    .await;
+    let new = results.iter().filter(|inserted| **inserted == Inserted::New);
+    assert_eq!(new.count(), 1);
+    assert_eq!(names(&store, &CallFilter::of(account), 100).await.len(), 1);
+}
+
+/// Keys of many calls at once are all used up, each by its call.
+pub async fn concurrent_inserts_with_different_keys_are_all_new(store: Arc<dyn Store>) {
+    let account = account();
+    let used = at_once(0..64, |number| {
+        let (store, mut call) = (Arc::clone(&store), sample::call(&account));
+        let key = IdempotencyKey { key: format!("order-{number}"), ..key("body") };
+        async move {
+            let inserted = store.insert(&mut call, Some(&key)).await.unwrap();
+            assert_eq!(inserted, Inserted::New);
+            (key.key, call.room_name().clone())
+        }
+    })
+    .await;
+    for (key, room) in used {
+        let found = store.find_key(&account, &key, sample::START).await.unwrap();
+        assert_eq!(found, Some((room, "body".to_owned())));
+    }
+}

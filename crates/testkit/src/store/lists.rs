@@ -1,11 +1,13 @@
 //! Lists of calls: filters, order, pages.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use outdial_domain::ports::{CallFilter, Store};
 use outdial_domain::{AccountId, Call, Outcome, Status};
 
-use super::{account, end, first_page, names, stored};
+use super::{account, at_once, end, first_page, names, stored};
 use crate::sample;
 
 fn name(call: &Call) -> String {
@@ -193,5 +195,54 @@ pub async fn filtered_pages_hold_everything_once(store: Arc<dyn Store>) {
     filter.status = Some(Status::InProgress);
     for limit in [1, 3, 4] {
         assert_eq!(names(&store, &filter, limit).await, expected, "pages of {limit}");
+    }
+}
+
+/// While others insert calls, older, newer and of the same moments, pages hold what was there before
+/// once and in order, and repeat nothing.
+pub async fn pages_stay_while_others_insert(store: Arc<dyn Store>) {
+    let account = account();
+    let moments: Vec<_> = (0..40).map(|number| f64::from(number / 2)).collect();
+    let before = created(&store, &account, &moments).await;
+    let inserts = at_once(0..8, |task| {
+        let (store, account) = (Arc::clone(&store), account.clone());
+        async move {
+            let moments: Vec<_> = (0..10).map(|number| f64::from(task + number * 3)).collect();
+            created(&store, &account, &moments).await;
+        }
+    });
+    let filter = CallFilter::of(account.clone());
+    let reads = async {
+        let mut reads = Vec::new();
+        for limit in [3, 7, 10] {
+            reads.push(names(&store, &filter, limit).await);
+        }
+        reads
+    };
+    let (_, reads) = tokio::join!(inserts, reads);
+    for listed in reads {
+        let distinct: HashSet<_> = listed.iter().collect();
+        assert_eq!(distinct.len(), listed.len(), "a call is listed twice");
+        let old: Vec<_> = listed.into_iter().filter(|name| before.contains(name)).collect();
+        assert_eq!(old, before);
+    }
+    assert_eq!(names(&store, &filter, 9).await.len(), 120);
+}
+
+/// Calls that are nanoseconds apart are on the pages once, in whatever order.
+pub async fn pages_of_one_millisecond_hold_everything_once(store: Arc<dyn Store>) {
+    let account = account();
+    let mut expected = Vec::new();
+    for nanos in [0, 1, 999_999, 500_000, 2, 1_000_000, 999_998] {
+        let call = stored(&store, &account, |call| {
+            call.order_mut().created_at = sample::START + TimeDelta::nanoseconds(nanos);
+        });
+        expected.push(name(&call.await));
+    }
+    expected.sort();
+    for limit in [1, 2, 3] {
+        let mut listed = names(&store, &CallFilter::of(account.clone()), limit).await;
+        listed.sort();
+        assert_eq!(listed, expected, "pages of {limit}");
     }
 }

@@ -4,15 +4,21 @@
 //! A rule is an async function that takes an empty store and panics where the store breaks it.
 //! [`store_conformance!`](crate::store_conformance) makes one test of each.
 
+pub mod archive;
+pub mod attention;
 pub mod claims;
 pub mod directory;
 pub mod erasure;
+pub mod exact;
 pub mod insert;
 pub mod lists;
 pub mod logs;
+pub mod nodes;
 pub mod ownership;
+mod records;
 pub mod save;
 pub mod starts;
+pub mod whole;
 
 use std::sync::Arc;
 
@@ -47,6 +53,9 @@ macro_rules! store_conformance {
                 an_insert_of_a_taken_room_spares_the_key
                 queued_and_ended_calls_hold_no_channel
                 concurrent_inserts_keep_to_the_limit
+                of_concurrent_inserts_with_an_expired_key_one_is_new
+                a_race_for_a_key_on_a_full_trunk_has_one_winner
+                concurrent_inserts_with_different_keys_are_all_new
             }
             save {
                 a_save_raises_the_version
@@ -80,12 +89,29 @@ macro_rules! store_conformance {
                 a_release_leaves_finished_calls_without_a_duty
                 a_save_from_before_a_release_conflicts
             }
+            nodes {
+                nodes_are_listed_with_what_they_said
+                dead_nodes_stay_listed_for_a_while
+                concurrent_heartbeats_are_all_heard
+                a_retired_node_is_gone
+                a_retired_node_can_come_back
+                owned_lists_exactly_the_nodes_calls
+            }
+            attention {
+                a_call_that_others_changed_is_listed_for_its_owner
+                an_owners_save_clears_the_attention
+                calls_without_an_owner_are_not_listed
+                attention_goes_on_to_the_heir
+                erased_calls_need_no_attention
+            }
             starts {
                 starts_keep_their_distance
                 a_start_after_a_pause_is_now
                 a_start_too_late_reserves_nothing
                 each_trunk_has_its_own_starts
                 concurrent_starts_keep_their_distance
+                starts_keep_their_distance_by_any_clock
+                starts_are_exact
             }
             erasure {
                 an_erased_call_leaves_a_tombstone_only
@@ -101,6 +127,8 @@ macro_rules! store_conformance {
                 pages_of_one_moment_hold_everything_once
                 pages_stay_while_calls_are_added
                 filtered_pages_hold_everything_once
+                pages_stay_while_others_insert
+                pages_of_one_millisecond_hold_everything_once
             }
             logs {
                 a_transcript_is_read_in_the_order_of_its_appends
@@ -126,7 +154,38 @@ macro_rules! store_conformance {
                 of_concurrent_trunk_saves_one_wins
                 trunks_are_listed_newest_first
                 calls_outlive_assistant_and_trunk
+            }
+            exact {
+                metadata_of_any_shape_is_kept
+                unknown_fields_of_any_shape_are_kept
+                settings_of_any_shape_are_kept
+                times_of_calls_are_exact
+                times_of_lines_are_exact
+                texts_of_lines_are_exact
+                deliveries_are_exact
+                changes_within_a_millisecond_are_seen
+                names_and_keys_are_letters
+            }
+            archive {
+                an_empty_store_exports_nothing
+                what_is_stored_is_exported
+                an_import_keeps_every_record_whole
+                an_export_can_be_imported_elsewhere
+                records_survive_their_lines
+                export_pages_hold_everything_once
+                an_export_goes_on_behind_an_id_that_is_gone
+                imported_records_are_at_work
+                imported_calls_hold_keys_and_channels
+                a_repeated_import_changes_nothing
+                another_record_of_the_same_id_is_refused
+                taken_names_and_keys_are_refused
+                a_large_import_is_kept_whole
+            }
+            whole {
                 a_store_at_work_passes_its_check
+                the_first_value_is_agreed_on
+                who_asks_at_once_agrees
+                a_closed_store_is_unavailable
             }
         }
     };

@@ -13,7 +13,7 @@ use crate::sample;
 pub async fn calls_of_a_dead_node_are_claimed(store: Arc<dyn Store>) {
     let account = account();
     let (dead, heir) = (NodeId::random(), NodeId::random());
-    store.heartbeat(&dead, sample::at(30.0)).await.unwrap();
+    store.heartbeat(&sample::node(&dead, sample::at(30.0))).await.unwrap();
     for due in [None, Some(sample::at(0.0)), Some(sample::at(1e6))] {
         stored(&store, &account, |call| {
             call.owner = Some(dead.clone());
@@ -45,7 +45,7 @@ pub async fn calls_of_a_living_node_are_left(store: Arc<dyn Store>) {
     stored(&store, &account(), |call| call.owner = Some(owner.clone())).await;
     for seconds in [0.0, 20.0, 40.0] {
         let until = sample::at(seconds + 30.0);
-        store.heartbeat(&owner, until).await.unwrap();
+        store.heartbeat(&sample::node(&owner, until)).await.unwrap();
         let now = sample::at(seconds + 19.0);
         assert_eq!(store.claim_due(&other, now, 9).await.unwrap(), []);
     }
@@ -55,7 +55,7 @@ pub async fn calls_of_a_living_node_are_left(store: Arc<dyn Store>) {
 pub async fn a_node_does_not_claim_its_own(store: Arc<dyn Store>) {
     let node = NodeId::random();
     stored(&store, &account(), |call| call.owner = Some(node.clone())).await;
-    store.heartbeat(&node, sample::at(1.0)).await.unwrap();
+    store.heartbeat(&sample::node(&node, sample::at(1.0))).await.unwrap();
     let claimed = store.claim_due(&node, sample::at(60.0), 9).await.unwrap();
     assert_eq!(claimed, []);
 }
@@ -68,7 +68,7 @@ pub async fn clocks_may_differ_by_five_seconds(store: Arc<dyn Store>) {
     for beat in 0..6 {
         let sent = f64::from(beat) * 10.0;
         let until = sample::at(sent + 30.0);
-        store.heartbeat(&owner, until).await.unwrap();
+        store.heartbeat(&sample::node(&owner, until)).await.unwrap();
         for skewed in [sent - 5.0, sent + 5.0, sent + 10.0 + 5.0] {
             let claimed = store.claim_due(&other, sample::at(skewed), 9).await.unwrap();
             assert_eq!(claimed, [], "taken at {skewed} s, owner's clock at {sent} s");
@@ -87,7 +87,7 @@ pub async fn concurrent_claims_of_orphans_take_nothing_twice(store: Arc<dyn Stor
     }
     let heirs: Vec<_> = (0..8).map(|_| NodeId::random()).collect();
     for heir in &heirs {
-        store.heartbeat(heir, sample::at(30.0)).await.unwrap();
+        store.heartbeat(&sample::node(heir, sample::at(30.0))).await.unwrap();
     }
     let claimed = at_once(heirs, |heir| {
         let store = Arc::clone(&store);
@@ -104,7 +104,7 @@ pub async fn concurrent_claims_of_orphans_take_nothing_twice(store: Arc<dyn Stor
 pub async fn a_late_owner_cannot_save(store: Arc<dyn Store>) {
     stored(&store, &account(), |_| {}).await;
     let (late, heir) = (NodeId::random(), NodeId::random());
-    store.heartbeat(&late, sample::at(10.0)).await.unwrap();
+    store.heartbeat(&sample::node(&late, sample::at(10.0))).await.unwrap();
     let mut held = store.claim_due(&late, sample::START, 1).await.unwrap().remove(0);
     let mut taken = store.claim_due(&heir, sample::at(11.0), 1).await.unwrap().remove(0);
     held.dispatch_id = Some("AD_late".into());
@@ -117,7 +117,7 @@ pub async fn a_late_owner_cannot_save(store: Arc<dyn Store>) {
 pub async fn a_release_makes_own_calls_due(store: Arc<dyn Store>) {
     let account = account();
     let node = NodeId::random();
-    store.heartbeat(&node, sample::at(1e6)).await.unwrap();
+    store.heartbeat(&sample::node(&node, sample::at(1e6))).await.unwrap();
     let mut rooms = HashSet::new();
     for due in [None, Some(sample::at(0.0)), Some(sample::at(1e6))] {
         let call = stored(&store, &account, |call| {

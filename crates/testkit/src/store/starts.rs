@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use outdial_domain::TrunkId;
 use outdial_domain::ports::Store;
 
@@ -67,4 +68,33 @@ pub async fn concurrent_starts_keep_their_distance(store: Arc<dyn Store>) {
     starts.sort();
     let expected: Vec<_> = (0..32).map(|number| START + SPACING * number).collect();
     assert_eq!(starts, expected);
+}
+
+/// Nodes whose clocks differ by five seconds share a trunk: its starts keep their distance, and none
+/// is before the node's own now.
+pub async fn starts_keep_their_distance_by_any_clock(store: Arc<dyn Store>) {
+    let trunk = TrunkId::random();
+    let mut starts = Vec::new();
+    for round in 0..4 {
+        for skew in [0.0, 5.0, -5.0] {
+            let now = at(f64::from(round) * 0.1 + skew);
+            let start = store.reserve_start(&trunk, SPACING, now, at(100.0)).await;
+            let start = start.unwrap().unwrap();
+            assert!(start >= now);
+            starts.push(start);
+        }
+    }
+    for pair in starts.windows(2) {
+        assert!(pair[1] - pair[0] >= TimeDelta::milliseconds(250), "{starts:?}");
+    }
+}
+
+/// A start falls on the nanosecond after the one before: calls a second need not divide a second.
+pub async fn starts_are_exact(store: Arc<dyn Store>) {
+    let trunk = TrunkId::random();
+    let spacing = Duration::from_nanos(333_333_333);
+    for number in 0..4 {
+        let start = store.reserve_start(&trunk, spacing, START, at(10.0)).await;
+        assert_eq!(start.unwrap(), Some(START + spacing * number));
+    }
 }

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use outdial_domain::ports::{CallFilter, Calls, Directory, PageRequest, Store, Transcripts};
-use outdial_domain::{ErrorKind, NodeId, Status};
+use outdial_domain::ports::{
+    Archive, CallFilter, Calls, Directory, PageRequest, Record, RecordKind, Store, Transcripts,
+};
+use outdial_domain::{ErrorKind, NodeId, Status, Tombstone};
 use outdial_testkit::sample;
 use rusqlite::Connection;
 
@@ -83,7 +85,7 @@ fn a_newer_schema_is_refused() {
     let error = refusal(&path);
     assert_eq!(error.kind, ErrorKind::Corrupt);
     let text = error.to_string();
-    for part in ["schema version 99", "up to 2", "start a newer outdial", "backup"] {
+    for part in ["schema version 99", "up to 3", "start a newer outdial", "backup"] {
         assert!(text.contains(part), "{text}");
     }
 }
@@ -131,6 +133,43 @@ async fn a_file_of_schema_1_is_brought_up_to_date() {
     assert_eq!(keys.unwrap().items.len(), 1);
     let claimed = store.claim_due(&NodeId::random(), sample::at(1.0), 9).await;
     assert_eq!(claimed.unwrap().len(), 1);
+}
+
+/// The same for the second schema: its nodes said less of themselves, and its calls had no attention.
+#[tokio::test]
+async fn a_file_of_schema_2_is_brought_up_to_date() {
+    let (path, _folder) = fresh();
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(include_str!("fixtures/v2.sql")).unwrap();
+    drop(old);
+
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(store.nodes().await.unwrap(), [], "whoever was in the file is gone");
+    let dead: NodeId = "ND_nu6f55fxzqk9".parse().unwrap();
+    let owned = store.owned(&dead).await.unwrap();
+    assert_eq!(owned.len(), 1);
+    assert_eq!(owned[0].1, 2);
+    assert_eq!(store.needing_attention(&dead).await.unwrap(), []);
+    let counts = RecordKind::ALL.map(|kind| store.count(kind));
+    for (kind, count) in RecordKind::ALL.into_iter().zip(counts) {
+        let expected = if kind == RecordKind::Call { 2 } else { 1 };
+        assert_eq!(count.await.unwrap(), expected, "{kind:?}");
+    }
+    let calls = store.export(RecordKind::Call, None, 9).await.unwrap();
+    let Record::Call { call, idempotency_key } = &calls[0] else { panic!("a call") };
+    assert_eq!(call.room_name(), &owned[0].0);
+    assert_eq!(idempotency_key.as_ref().map(|key| key.key.as_str()), Some("order-4711"));
+
+    // It can be claimed at once, changed by others, and erased.
+    let heir = NodeId::random();
+    let mut call = store.claim_due(&heir, sample::at(1.0), 9).await.unwrap().remove(0);
+    assert_eq!((call.version, call.owner.as_ref()), (3, Some(&heir)));
+    call.attention = true;
+    store.save(&mut call).await.unwrap();
+    assert_eq!(store.needing_attention(&heir).await.unwrap(), [call.room_name().clone()]);
+    store.erase(&call, &Tombstone::of(&call, sample::at(2.0))).await.unwrap();
+    let key = store.find_key(&call.order.account_id, "order-4711", sample::START).await;
+    assert_eq!(key.unwrap(), None);
 }
 
 #[tokio::test]

@@ -68,7 +68,7 @@ async fn a_failure_after_a_write_undoes_only_itself() {
         let store = Arc::clone(&store);
         tasks.spawn(async move {
             let written = store.writer.run(move |connection| {
-                let sql = "INSERT INTO nodes (node_id, alive_until) VALUES (?1, 0)";
+                let sql = "INSERT INTO nodes (node_id, alive_until, document) VALUES (?1, 0, '{}')";
                 connection.execute(sql, [number])?;
                 match number {
                     3 => Err(Fault::decided(ErrorKind::Busy, "failed after a write")),

@@ -1,11 +1,11 @@
 //! Every query of the busy paths finds its rows through an index, and none sorts.
 
-use outdial_domain::ports::CallFilter;
+use outdial_domain::ports::{CallFilter, RecordKind};
 use outdial_domain::{AccountId, AssistantId, Outcome, Status};
 use outdial_testkit::sample;
 
 use super::fresh;
-use crate::{SqliteStore, listing, ownership};
+use crate::{SqliteStore, archive, listing, ownership};
 
 #[track_caller]
 fn check(store: &SqliteStore, sql: &str, index: &str) {
@@ -51,5 +51,23 @@ fn work() {
     check(&store, &ownership::select_owned(), "calls_owned");
     check(&store, ownership::SELECT_DEAD_OWNERS, "calls_owned");
     check(&store, ownership::RELEASE, "calls_owned");
+    check(&store, ownership::SELECT_OWNED_VERSIONS, "calls_owned");
+    check(&store, ownership::SELECT_ATTENTION, "calls_with_attention");
     check(&store, crate::calls::COUNT_RUNNING, "calls_on_trunk");
+}
+
+/// Neither a page of an export nor one imported record walks over all that is stored.
+#[test]
+fn archives() {
+    let (path, _folder) = fresh();
+    let store = SqliteStore::open(path).unwrap();
+    for kind in RecordKind::ALL {
+        let index = match kind {
+            RecordKind::Transcript => "transcript_lines_by_time".to_owned(),
+            _ => format!("sqlite_autoindex_{}_1", kind.as_str()),
+        };
+        check(&store, &archive::select(kind, &archive::page_of(kind)), &index);
+        check(&store, &archive::select(kind, &archive::one_of(kind)), &index);
+    }
+    check(&store, archive::SELECT_KEY, "idempotency_keys_of_call");
 }
