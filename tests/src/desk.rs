@@ -1,11 +1,13 @@
 //! An assistant, a trunk and a webhook endpoint: what calls are made with.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use crate::{Api, End, Endpoint, Hook, Outdial, Reply, until};
 
 /// What calls are made with, at one server.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Desk {
     /// The server, with the desk's key.
     pub api: Api,
@@ -32,6 +34,12 @@ impl Desk {
         let defaults = json!({"name": "main", "call_service": "twilio", "sandbox": true});
         let trunk = api.post("/trunks", &with(defaults, trunk)).await.data();
         Self { api, endpoint, assistant, trunk }
+    }
+
+    /// The same desk, seen through another server on the same store.
+    #[must_use]
+    pub fn through(&self, outdial: &Outdial) -> Self {
+        Self { api: outdial.api(), ..self.clone() }
     }
 
     /// The body of a request for a call.
@@ -139,6 +147,11 @@ impl Desk {
     /// The webhooks that have come about a call so far.
     pub fn webhooks(&self, room: &str) -> Vec<Hook> {
         self.endpoint.about(room, self.assistant["webhook_secret"].as_str().unwrap())
+    }
+
+    /// All webhooks that have come so far, by room name.
+    pub fn all_webhooks(&self) -> BTreeMap<String, Vec<Hook>> {
+        self.endpoint.all(self.assistant["webhook_secret"].as_str().unwrap())
     }
 
     /// Waits until the webhook of a call is on record as delivered, and gives all that came: they

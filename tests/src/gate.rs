@@ -19,6 +19,10 @@ enum Way {
     Refuses(&'static str),
     /// Requests that begin so get no further than their first bytes, and no answer.
     Swallows(&'static str),
+    /// They stay open, and nothing passes: what was sent waits.
+    Held,
+    /// Requests pass, answers wait.
+    Mute,
 }
 
 /// A port of this machine that leads to a server, until it is told not to.
@@ -73,6 +77,17 @@ impl Gate {
         self.way.send_replace(Way::Swallows(words));
     }
 
+    /// Lets nothing through, either way, until the gate is told something else: like a cable that was
+    /// pulled, and is plugged in again.
+    pub fn hold(&self) {
+        self.way.send_replace(Way::Held);
+    }
+
+    /// Lets requests through, and holds answers back: those who asked cannot know what was done.
+    pub fn mute(&self) {
+        self.way.send_replace(Way::Mute);
+    }
+
     /// Waits until a connection was stopped by what the gate was told since it was made.
     pub async fn has_stopped(&self) {
         let mut stopped = self.stopped.subscribe();
@@ -101,9 +116,13 @@ async fn lead(
     }
     let Ok(mut to) = TcpStream::connect(target).await else { return };
     let (mut there, mut back) = (vec![0; 16 * 1024], vec![0; 16 * 1024]);
+    let mut turn = turns.clone();
     loop {
+        let way = turn.borrow_and_update().clone();
+        let (hears, tells) = (way != Way::Held, !matches!(way, Way::Held | Way::Mute));
         tokio::select! {
-            read = from.read(&mut there) => {
+            changed = turn.changed() => if changed.is_err() { return },
+            read = from.read(&mut there), if hears => {
                 let Ok(length @ 1..) = read else { return };
                 let way = turns.borrow().clone();
                 match way {
@@ -119,7 +138,7 @@ async fn lead(
                 }
                 if to.write_all(&there[..length]).await.is_err() { return }
             }
-            read = to.read(&mut back) => {
+            read = to.read(&mut back), if tells => {
                 let Ok(length @ 1..) = read else { return };
                 if from.write_all(&back[..length]).await.is_err() { return }
             }

@@ -1,5 +1,8 @@
 //! The endpoint that end-of-call webhooks go to.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use http::HeaderMap;
 use outdial_testkit::receiver::{Answer, Received, WebhookReceiver};
 use serde_json::Value;
@@ -16,15 +19,15 @@ pub struct Hook {
     pub request: Received,
 }
 
-/// A webhook endpoint of one assistant.
-#[derive(Debug)]
+/// A webhook endpoint of one assistant. Clones are the same one.
+#[derive(Debug, Clone)]
 pub struct Endpoint {
-    receiver: WebhookReceiver,
+    receiver: Arc<WebhookReceiver>,
 }
 
 impl Endpoint {
     pub(crate) fn start() -> Self {
-        Self { receiver: WebhookReceiver::start() }
+        Self { receiver: Arc::new(WebhookReceiver::start()) }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -46,8 +49,17 @@ impl Endpoint {
     /// # Panics
     /// When a request is not signed with `secret`, or not the published POST.
     pub(crate) fn about(&self, room: &str, secret: &str) -> Vec<Hook> {
-        let all = self.receiver.received().into_iter().map(|request| read(request, secret));
-        all.filter(|hook| hook.body["data"]["room_name"] == room).collect()
+        self.all(secret).remove(room).unwrap_or_default()
+    }
+
+    /// What has come, by room name.
+    pub(crate) fn all(&self, secret: &str) -> BTreeMap<String, Vec<Hook>> {
+        let mut all = BTreeMap::<_, Vec<_>>::new();
+        for hook in self.receiver.received().into_iter().map(|request| read(request, secret)) {
+            let room = hook.body["data"]["room_name"].as_str().expect("a room name").to_owned();
+            all.entry(room).or_default().push(hook);
+        }
+        all
     }
 }
 

@@ -13,6 +13,10 @@ mod baresip;
 mod bridge;
 #[cfg(feature = "real-stack")]
 mod callee;
+#[cfg(feature = "real-stack")]
+mod cluster;
+#[cfg(feature = "real-stack")]
+mod database;
 mod desk;
 mod end;
 mod events;
@@ -20,10 +24,14 @@ mod gate;
 mod hooks;
 #[cfg(feature = "real-stack")]
 mod law;
+#[cfg(feature = "real-stack")]
+mod mongod;
 mod outdial;
 #[cfg(feature = "real-stack")]
 mod phone;
 mod poll;
+#[cfg(feature = "real-stack")]
+mod replica_set;
 mod sound;
 #[cfg(feature = "real-stack")]
 mod spoof;
@@ -38,6 +46,10 @@ pub use self::baresip::Baresip;
 pub use self::bridge::Bridge;
 #[cfg(feature = "real-stack")]
 pub use self::callee::{Callee, Challenge, Leg, Media, Message, Packet, Say, Transport};
+#[cfg(feature = "real-stack")]
+pub use self::cluster::{Setting, nodes, settings_of};
+#[cfg(feature = "real-stack")]
+pub use self::database::Database;
 pub use self::desk::Desk;
 pub use self::end::End;
 pub use self::events::{Event, Events};
@@ -45,10 +57,14 @@ pub use self::gate::Gate;
 pub use self::hooks::{Endpoint, Hook};
 #[cfg(feature = "real-stack")]
 pub use self::law::Law;
+#[cfg(feature = "real-stack")]
+pub use self::mongod::Mongod;
 pub use self::outdial::{Outdial, free_port, serve_child};
 #[cfg(feature = "real-stack")]
 pub use self::phone::Phone;
 pub use self::poll::until;
+#[cfg(feature = "real-stack")]
+pub use self::replica_set::ReplicaSet;
 pub use self::sound::{Side, Sound};
 #[cfg(feature = "real-stack")]
 pub use self::spoof::Spoof;

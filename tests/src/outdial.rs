@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -64,7 +64,7 @@ impl Outdial {
 
     /// [`start`](Self::start) on a given port.
     pub async fn start_at(port: u16, settings: &[(&str, &str)]) -> Self {
-        let outdial = Self::prepare(port, settings, None, "/readyz");
+        let outdial = Self::prepare(port, settings, None, "/readyz").await;
         outdial.spawn().await;
         outdial
     }
@@ -72,7 +72,7 @@ impl Outdial {
     /// [`start`](Self::start), but waits only until the server answers: for one that will never be
     /// ready.
     pub async fn start_unready(settings: &[(&str, &str)]) -> Self {
-        let outdial = Self::prepare(free_port(), settings, None, "/healthz");
+        let outdial = Self::prepare(free_port(), settings, None, "/healthz").await;
         outdial.spawn().await;
         outdial
     }
@@ -80,12 +80,38 @@ impl Outdial {
     /// A server for all tests of a target: a `static` is never dropped, so its folder is given.
     pub async fn start_shared(port: u16, settings: &[(&str, &str)], folder: &Path) -> Self {
         let _ = std::fs::remove_dir_all(folder);
-        let outdial = Self::prepare(port, settings, Some(folder), "/readyz");
+        let outdial = Self::prepare(port, settings, Some(folder), "/readyz").await;
         outdial.spawn().await;
         outdial
     }
 
-    fn prepare(
+    /// A further server on the store of this one, with the same admin's key; it does not run yet:
+    /// [`restart`](Self::restart).
+    #[must_use]
+    pub fn beside(&self, settings: &[(&str, &str)]) -> Self {
+        self.beside_at(free_port(), settings)
+    }
+
+    /// [`beside`](Self::beside) on a given port.
+    #[must_use]
+    pub fn beside_at(&self, port: u16, settings: &[(&str, &str)]) -> Self {
+        let mut outdial = Self::new(port, settings, None, "/readyz");
+        outdial.key.clone_from(&self.key);
+        outdial
+    }
+
+    async fn prepare(
+        port: u16,
+        settings: &[(&str, &str)],
+        folder: Option<&Path>,
+        ready_path: &'static str,
+    ) -> Self {
+        let mut outdial = Self::new(port, settings, folder, ready_path);
+        outdial.key = outdial.create_key().await;
+        outdial
+    }
+
+    fn new(
         port: u16,
         settings: &[(&str, &str)],
         folder: Option<&Path>,
@@ -108,7 +134,7 @@ impl Outdial {
         ];
         let settings = defaults.iter().chain(settings);
         let settings = settings.map(|(key, value)| (variable(key), (*value).to_owned())).collect();
-        let mut outdial = Self {
+        Self {
             address,
             key: String::new(),
             settings,
@@ -116,18 +142,21 @@ impl Outdial {
             folder,
             process: Mutex::new(None),
             _folder: temporary,
-        };
-        outdial.key = outdial.create_key();
-        outdial
+        }
     }
 
-    fn create_key(&self) -> String {
+    async fn create_key(&self) -> String {
         let arguments = ["keys", "create", "--account", "acme", "--admin"];
-        let output = self.command(&arguments).stdin(Stdio::null()).output().unwrap();
+        let output = output(self.command(&arguments)).await;
         let text = String::from_utf8_lossy(&output.stdout);
         // The test harness around it prints words of its own.
         let key = text.split_whitespace().find(|word| word.starts_with("AK_"));
         key.unwrap_or_else(|| panic!("no key was created: {output:?}")).to_owned()
+    }
+
+    /// Runs a command of the program with this server's settings, to its end.
+    pub async fn runs_command(&self, arguments: &[&str]) -> Output {
+        output(self.command(arguments)).await
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -146,14 +175,22 @@ impl Outdial {
     }
 
     async fn spawn(&self) {
+        self.begin();
+        self.answers(self.ready_path).await;
+    }
+
+    fn begin(&self) {
         let log = OpenOptions::new().create(true).append(true).open(self.log()).unwrap();
         let mut command = self.command(&[SERVE]);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
         *self.process() = Some(command.spawn().unwrap());
+    }
+
+    async fn answers(&self, path: &str) {
         let api = self.api();
         until("the server to be ready", async || {
             assert!(self.runs(), "the server ended");
-            match api.try_send(Method::GET, self.ready_path, &[], None).await {
+            match api.try_send(Method::GET, path, &[], None).await {
                 Ok(reply) if reply.status == 200 => Ok(()),
                 Ok(reply) => Err(reply.body.to_string()),
                 Err(error) => Err(error.to_string()),
@@ -189,11 +226,42 @@ impl Outdial {
         self.spawn().await;
     }
 
+    /// [`restart`](Self::restart), but waits only until it answers: its store may be away.
+    pub async fn restart_unready(&self) {
+        assert!(!self.runs());
+        self.begin();
+        self.answers("/healthz").await;
+    }
+
+    /// Starts it, and waits until it has ended by itself, as it does when it refuses to run.
+    pub async fn refuses_to_start(&self) -> ExitStatus {
+        assert!(!self.runs());
+        self.begin();
+        self.exited().await
+    }
+
+    /// Waits until it says that it is ready.
+    pub async fn is_ready(&self) {
+        self.answers("/readyz").await;
+    }
+
     /// SIGTERM; [`exited`](Self::exited) waits for the end.
     pub fn terminate(&self) {
-        let id = self.process().as_ref().expect("a server that runs").id();
-        let pid = Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
-        kill_process(pid, Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
+    }
+
+    /// SIGSTOP: it does nothing until [`thaw`](Self::thaw).
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        signal_to(self.process().as_ref().expect("a server that runs"), signal);
     }
 
     /// Waits until the process has ended by itself.
@@ -234,6 +302,28 @@ impl Outdial {
         self.folder.join("outdial.log")
     }
 
+    /// The lines of its log, of all its runs.
+    pub fn log_lines(&self) -> Vec<String> {
+        let log = std::fs::read(self.log()).unwrap_or_default();
+        String::from_utf8_lossy(&log).lines().map(str::to_owned).collect()
+    }
+
+    /// Waits until a line of its log holds all these words.
+    pub async fn has_logged(&self, words: &[&str]) {
+        until("words in the server's log", async || {
+            let lines = self.log_lines();
+            let found = lines.iter().any(|line| words.iter().all(|word| line.contains(word)));
+            if found { Ok(()) } else { Err(format!("no {words:?} in {} lines", lines.len())) }
+        })
+        .await;
+    }
+
+    /// Its id among the nodes on one store: made at its first start.
+    pub fn node_id(&self) -> String {
+        let id = std::fs::read_to_string(self.data_dir().join("node-id")).expect("it has started");
+        id.trim().to_owned()
+    }
+
     fn log_tail(&self) -> String {
         let log = std::fs::read(self.log()).unwrap_or_default();
         let tail = &log[log.len().saturating_sub(LOG_TAIL)..];
@@ -251,6 +341,18 @@ impl Drop for Outdial {
             eprintln!("--- the end of the server's log\n{}", self.log_tail());
         }
     }
+}
+
+/// Runs a command to its end; tasks of ours go on meanwhile, which may be what it talks to.
+async fn output(mut command: Command) -> Output {
+    command.stdin(Stdio::null());
+    tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap()
+}
+
+/// Sends a signal to a process of ours.
+pub(crate) fn signal_to(child: &Child, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(pid, signal).unwrap();
 }
 
 /// All files below a folder; none when there is no such folder.

@@ -36,6 +36,10 @@ pub struct Stack {
     pub sipp_dir: PathBuf,
     /// `http://host:port` of the S3 server.
     pub s3_url: String,
+    /// `mongodb://host:port` of the replica set that tests share.
+    pub mongodb_url: String,
+    /// The program `mongod`.
+    pub mongod: PathBuf,
     s3_bucket: String,
     s3_access_key: String,
     s3_secret_key: String,
@@ -87,6 +91,8 @@ impl Stack {
                 agent_name: value("STACK_AGENT_NAME"),
                 sipp_dir: value("STACK_SIPP_DIR").into(),
                 s3_url: value("STACK_S3_URL"),
+                mongodb_url: value("STACK_MONGODB_URL"),
+                mongod: value("STACK_MONGOD").into(),
                 s3_bucket: value("STACK_S3_BUCKET"),
                 s3_access_key: value("STACK_S3_ACCESS_KEY"),
                 s3_secret_key: value("STACK_S3_SECRET_KEY"),
