@@ -1,5 +1,6 @@
 //! A small HTTP/1.1 load generator: keep-alive connections, each with one request at a time.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -9,29 +10,47 @@ use tokio::net::TcpStream;
 
 /// What a measurement found.
 #[derive(Debug, Clone)]
-pub(crate) struct Load {
+pub struct Load {
     /// Answers per second.
-    pub(crate) rate: f64,
+    pub rate: f64,
     /// Of all answers, sorted.
     latencies: Vec<Duration>,
 }
 
 impl Load {
+    /// Of answers that took so long each and came within `elapsed`.
+    ///
+    /// # Errors
+    /// When there was none.
+    pub fn new(mut latencies: Vec<Duration>, elapsed: Duration) -> Result<Self> {
+        ensure!(!latencies.is_empty(), "no answer at all");
+        latencies.sort_unstable();
+        Ok(Self { rate: latencies.len() as f64 / elapsed.as_secs_f64(), latencies })
+    }
+
+    /// How many answers there were.
+    pub fn count(&self) -> usize {
+        self.latencies.len()
+    }
+
     /// The latency that `share` (0 to 1) of all answers stay below.
-    pub(crate) fn percentile(&self, share: f64) -> Duration {
+    pub fn percentile(&self, share: f64) -> Duration {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
         let index = (self.latencies.len() as f64 * share) as usize;
         self.latencies[index.min(self.latencies.len() - 1)]
     }
 }
 
+impl fmt::Display for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = |share| self.percentile(share).as_secs_f64() * 1000.0;
+        let (p50, p99) = (millis(0.5), millis(0.99));
+        write!(f, "{:>8.0}/s   p50 {p50:>7.2} ms   p99 {p99:>7.2} ms", self.rate)
+    }
+}
+
 /// A POST of JSON as it goes over the wire.
-pub(crate) fn post(
-    address: SocketAddr,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: &str,
-) -> Vec<u8> {
+pub fn post(address: SocketAddr, path: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
     let mut text =
         format!("POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n");
     for (name, value) in headers {
@@ -41,27 +60,27 @@ pub(crate) fn post(
     text.into_bytes()
 }
 
-/// Sends `request` over `connections` connections for `duration`; every answer must be a 200.
-pub(crate) async fn run(
-    address: SocketAddr,
-    request: Vec<u8>,
+/// Sends requests over `connections` connections for `duration`, spread over the targets evenly: each
+/// is a server and the request it gets.
+///
+/// # Errors
+/// When a server cannot be reached, or gives any answer but a 2xx.
+pub async fn run(
+    targets: &[(SocketAddr, Vec<u8>)],
     connections: usize,
     duration: Duration,
 ) -> Result<Load> {
     let begun = Instant::now();
     let end = begun + duration;
     let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..connections {
-        tasks.spawn(connection(address, request.clone(), end));
+    for (address, request) in targets.iter().cycle().take(connections) {
+        tasks.spawn(connection(*address, request.clone(), end));
     }
     let mut latencies = Vec::new();
     while let Some(task) = tasks.join_next().await {
         latencies.extend(task??);
     }
-    let seconds = begun.elapsed().as_secs_f64();
-    ensure!(!latencies.is_empty(), "no answer at all");
-    latencies.sort_unstable();
-    Ok(Load { rate: latencies.len() as f64 / seconds, latencies })
+    Load::new(latencies, begun.elapsed())
 }
 
 async fn connection(address: SocketAddr, request: Vec<u8>, end: Instant) -> Result<Vec<Duration>> {

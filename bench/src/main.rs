@@ -7,17 +7,15 @@
 //!
 //! `cargo run --release -p outdial-bench -- --seconds 5 --rounds 3 --connections 64`
 
-mod load;
-
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use actix_web::{App, HttpServer, web};
 use anyhow::{Context, Result};
 use clap::Parser;
-use load::Load;
 use outdial::Server;
 use outdial::settings::Settings;
+use outdial_bench::load;
 use outdial_domain::CallService;
 use outdial_engine::{NewAssistant, NewKey, NewTrunk};
 use serde_json::{Value, json};
@@ -50,17 +48,17 @@ async fn measure(options: &Options) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let (server, request) = start_outdial(options, folder.path().to_owned()).await?;
     let body = json!({"assistant_id": "550e8400-e29b-41d4-a716-446655440000", "n": 1}).to_string();
-    let echo_request = load::post(echo, "/echo", &[], &body);
+    let echo = [(echo, load::post(echo, "/echo", &[], &body))];
+    let outdial = [(server.address(), request)];
     let duration = Duration::from_secs(options.seconds);
 
     let (mut echoes, mut calls) = (Vec::new(), Vec::new());
     for round in 1..=options.rounds {
-        let load = load::run(echo, echo_request.clone(), options.connections, duration).await?;
-        report(&format!("round {round}  json echo      "), &load);
+        let load = load::run(&echo, options.connections, duration).await?;
+        print_line(&format!("round {round}  json echo       {load}"));
         echoes.push(load.rate);
-        let load =
-            load::run(server.address(), request.clone(), options.connections, duration).await?;
-        report(&format!("round {round}  call/outbound  "), &load);
+        let load = load::run(&outdial, options.connections, duration).await?;
+        print_line(&format!("round {round}  call/outbound   {load}"));
         calls.push(load.rate);
     }
     let (echo, call) = (median(&mut echoes), median(&mut calls));
@@ -110,16 +108,6 @@ async fn start_outdial(
     let headers = [("x-api-key", token.expose())];
     let request = load::post(server.address(), "/call/outbound", &headers, &body.to_string());
     Ok((server, request))
-}
-
-fn report(what: &str, load: &Load) {
-    let millis = |share| load.percentile(share).as_secs_f64() * 1000.0;
-    print_line(&format!(
-        "{what} {:>8.0}/s   p50 {:>7.2} ms   p99 {:>7.2} ms",
-        load.rate,
-        millis(0.5),
-        millis(0.99)
-    ));
 }
 
 fn median(values: &mut [f64]) -> f64 {

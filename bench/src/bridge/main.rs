@@ -32,6 +32,7 @@ use anyhow::Result;
 use child::BridgeProcess;
 use clap::{Parser, ValueEnum};
 use measure::{Measured, Plan, measure};
+use outdial_bench::machine;
 use outdial_domain::SipTransport;
 use outdial_room::AudioCodec;
 use path::{Path, Rig};
@@ -107,7 +108,7 @@ async fn run(options: &Options) -> Result<()> {
         transport,
         stack,
     };
-    print_line(&stack::machine());
+    print_line(&machine::describe());
     for agent in &options.agent {
         measure_all(&rig, &phones, options, *agent).await?;
     }

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use futures_util::{StreamExt, TryStreamExt, stream};
+use outdial_bench::machine;
 use outdial_room::AudioCodec;
 
 use crate::call::{Call, Counts};
 use crate::path::{Leg, Path, Rig};
 use crate::phones::Phones;
-use crate::stack;
 
 /// Calls are set up and ended so many at a time.
 const AT_A_TIME: usize = 4;
@@ -82,7 +82,7 @@ pub(crate) async fn measure(
     let legs = connect(rig, phones, path, &warm).await?;
     end(rig, path, legs).await?;
 
-    let empty = pid.map(stack::memory).transpose()?;
+    let empty = pid.map(machine::memory).transpose()?;
     let legs = connect(rig, phones, path, plan).await?;
     tokio::time::sleep(SETTLE).await;
     let measured = watch(rig, path, plan, &legs, empty).await?;
@@ -101,21 +101,21 @@ async fn watch(
     empty: Option<f64>,
 ) -> Result<Measured> {
     let (pid, server) = (path.pid()?, rig.stack.pid("livekit"));
-    let cpu = |pid: Option<u32>| pid.map(stack::cpu_seconds).transpose();
+    let cpu = |pid: Option<u32>| pid.map(machine::cpu_seconds).transpose();
     take_latencies(legs, |call| &call.to_room);
     take_latencies(legs, |call| &call.to_phone);
     let counts = || (sum(legs, |call| &call.to_room), sum(legs, |call| &call.to_phone));
     let (began, before) = (Instant::now(), counts());
-    let (own, servers, machine) = (cpu(pid)?, cpu(server)?, stack::machine_seconds()?);
+    let (own, servers, machine) = (cpu(pid)?, cpu(server)?, machine::seconds()?);
     tokio::time::sleep(plan.time).await;
-    let (own_now, servers_now, machine_now) = (cpu(pid)?, cpu(server)?, stack::machine_seconds()?);
+    let (own_now, servers_now, machine_now) = (cpu(pid)?, cpu(server)?, machine::seconds()?);
     let (seconds, after) = (began.elapsed().as_secs_f64(), counts());
     let (to_room, to_phone) = (after.0.since(before.0), after.1.since(before.1));
     let calls = legs.len() as f64;
     let share = |now: Option<f64>, then: Option<f64>| {
         now.zip(then).map(|(now, then)| (now - then) / seconds / calls * 100.0)
     };
-    let memory = pid.map(stack::memory).transpose()?;
+    let memory = pid.map(machine::memory).transpose()?;
     Ok(Measured {
         path: path.name(),
         calls: legs.len(),
