@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use outdial_domain::{Call, Hint, LegEnd, Result, RoomName};
 
 use crate::Inner;
@@ -16,19 +17,40 @@ const LOOK: Duration = Duration::from_secs(30);
 const LOOK_IN_DOUBT: Duration = Duration::from_secs(5);
 /// A call that was not there so many times was not stored.
 const LOOKS_IN_DOUBT: u32 = 60;
+/// How old a call may be that is found to be stored and is gone on with.
+const STILL_WANTED: TimeDelta = TimeDelta::seconds(60);
 
-/// Calls that may have been stored although their insert has failed. Whoever asked for them was told
-/// so: they are not dialled any more.
+/// Calls that may have been stored although their insert has failed, as whoever asked for them was
+/// told. One with an idempotency key is asked for again by that key, and there is one call for it
+/// however often that happens: it is gone on with. Any other may have been replaced by another call
+/// meanwhile: it is not dialled.
 #[derive(Default)]
-pub(crate) struct Doubts(Mutex<HashMap<RoomName, u32>>);
+pub(crate) struct Doubts(Mutex<HashMap<RoomName, Doubt>>);
+
+#[derive(Clone, Copy)]
+struct Doubt {
+    has_key: bool,
+    looks: u32,
+}
+
+impl Doubt {
+    fn is_wanted(self, call: &Call, now: DateTime<Utc>) -> bool {
+        // Nobody has had it in hand since it was inserted.
+        self.has_key && call.version == 1 && now - call.order.created_at < STILL_WANTED
+    }
+}
 
 impl Doubts {
-    pub(crate) fn add(&self, room: &RoomName) {
-        self.rooms().insert(room.clone(), 0);
+    pub(crate) fn add(&self, room: &RoomName, has_key: bool) {
+        self.rooms().insert(room.clone(), Doubt { has_key, looks: 0 });
     }
 
-    fn remove(&self, room: &RoomName) -> bool {
-        self.rooms().remove(room).is_some()
+    fn find(&self, room: &RoomName) -> Option<Doubt> {
+        self.rooms().get(room).copied()
+    }
+
+    fn remove(&self, room: &RoomName) {
+        self.rooms().remove(room);
     }
 
     fn is_empty(&self) -> bool {
@@ -37,13 +59,13 @@ impl Doubts {
 
     /// Those that are left were looked for in vain.
     fn grow_old(&self) {
-        self.rooms().retain(|_, looks| {
-            *looks += 1;
-            *looks < LOOKS_IN_DOUBT
+        self.rooms().retain(|_, doubt| {
+            doubt.looks += 1;
+            doubt.looks < LOOKS_IN_DOUBT
         });
     }
 
-    fn rooms(&self) -> std::sync::MutexGuard<'_, HashMap<RoomName, u32>> {
+    fn rooms(&self) -> std::sync::MutexGuard<'_, HashMap<RoomName, Doubt>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -116,16 +138,23 @@ impl Inner {
         let mut owned = self.parts.store.owned(&self.parts.node).await?;
         owned.retain(|(room, _)| self.live.find(room).is_none() && !self.live.is_held(room));
         for (room, version) in &owned {
-            let in_doubt = self.doubts.remove(room);
+            let doubt = self.doubts.find(room);
             // One that was seen only now may be somebody's who is about to register.
-            if !in_doubt && seen.get(room) != Some(version) {
+            if doubt.is_none() && seen.get(room) != Some(version) {
                 continue;
             }
             let Some(mut call) = self.own(room).await else { continue };
-            if in_doubt {
-                call.apply(&Hint::Ended { at: self.now(), end: LegEnd::Gone });
+            if let Some(doubt) = doubt {
+                self.doubts.remove(room);
+                let now = self.now();
+                if doubt.is_wanted(&call, now) {
+                    // The moment reserved for it on its trunk has passed: it leaves the queue anew.
+                    (call.started_at, call.due_at) = (None, Some(now));
+                } else {
+                    call.apply(&Hint::Ended { at: now, end: LegEnd::Gone });
+                }
             }
-            tracing::warn!(?room, in_doubt, "a call had nobody who works on it");
+            tracing::warn!(?room, in_doubt = doubt.is_some(), "a call had nobody who works on it");
             self.work_on(call, Origin::found(term));
         }
         self.doubts.grow_old();

@@ -198,8 +198,8 @@ impl Placing {
         let term = inner.term()?;
         let inserted = inner.parts.store.insert(call, self.key.as_ref()).await;
         if inserted.as_ref().is_err_and(|error| error.kind == ErrorKind::Unavailable) {
-            // Whoever placed it is told that it failed: should it be there, it is ended.
-            inner.doubts.add(call.room_name());
+            // Whoever placed it is told that it failed, though it may be there.
+            inner.doubts.add(call.room_name(), self.key.is_some());
         }
         Ok((inserted?, term))
     }

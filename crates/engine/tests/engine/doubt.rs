@@ -80,19 +80,58 @@ async fn a_call_of_which_nobody_knew_whether_it_was_stored_is_not_dialled() {
         let (assistant, trunk) = (a.assistant().await, a.trunk(Route::Twilio).await);
         let mut request = a.request(&assistant, &trunk, "0000");
         request.respond_async = respond_async;
-        request.idempotency = Some(("once".into(), "body".into()));
         lose_one(&a, "memory.insert_call");
-        let error = a.engine.place(&a.account, request.clone()).await.unwrap_err();
+        let error = a.engine.place(&a.account, request).await.unwrap_err();
         assert!(matches!(error, EngineError::Store(error) if error.kind == ErrorKind::Unavailable));
         let calls = all_calls(&a).await;
         let call = a.finished(calls[0].room_name()).await;
         let took = (a.clock.now() - call.order.created_at).num_seconds();
         assert!(took < 15, "{took}");
         assert_eq!(call.termination.unwrap().outcome, Outcome::Interrupted);
-        let again = a.engine.place(&a.account, request).await;
-        assert!(matches!(again, Err(EngineError::CallFailed(_))), "{again:?}");
         assert_eq!((a.dials(), a.sent(), all_calls(&a).await.len()), (0, 1, 1));
     }
+}
+
+/// The first request was told that it failed; the second, through whichever node, gets its call.
+#[tokio::test(start_paused = true)]
+async fn a_repeated_request_gets_the_call_that_was_stored_after_all() {
+    for (respond_async, through_b) in [(false, false), (false, true), (true, false), (true, true)] {
+        let (_cluster, a, b) = Cluster::of_two().await;
+        let (assistant, trunk) = (a.assistant().await, a.trunk(Route::Twilio).await);
+        let mut request = a.request(&assistant, &trunk, "0000");
+        request.respond_async = respond_async;
+        request.idempotency = Some(("once".into(), "body".into()));
+        lose_one(&a, "memory.insert_call");
+        let error = a.engine.place(&a.account, request.clone()).await.unwrap_err();
+        assert!(matches!(error, EngineError::Store(error) if error.kind == ErrorKind::Unavailable));
+        let node = if through_b { &b } else { &a };
+        let call = node.engine.place(&a.account, request).await.unwrap();
+        let call = a.status(call.room_name(), Status::Dialing).await;
+        let took = (a.clock.now() - call.order.created_at).num_seconds();
+        assert!(took < 15, "{took}");
+        assert_eq!((a.dials(), all_calls(&a).await.len()), (1, 1), "dials of both, calls");
+    }
+}
+
+/// By then nobody waits for it any more.
+#[tokio::test(start_paused = true)]
+async fn a_call_in_doubt_for_too_long_is_not_dialled() {
+    let (_cluster, a, b) = Cluster::of_two().await;
+    let (assistant, trunk) = (a.assistant().await, a.trunk(Route::Twilio).await);
+    let mut request = a.request(&assistant, &trunk, "0000");
+    request.idempotency = Some(("once".into(), "body".into()));
+    a.view.fail_where(|operation| match operation {
+        "memory.insert_call" => Some(Failure::LostAnswer),
+        "memory.owned" => Some(Failure::Error(ErrorKind::Unavailable)),
+        _ => None,
+    });
+    a.engine.place(&a.account, request).await.unwrap_err();
+    sleep(90).await;
+    a.view.heal();
+    let calls = all_calls(&b).await;
+    let call = b.finished(calls[0].room_name()).await;
+    assert_eq!(call.termination.unwrap().outcome, Outcome::Interrupted);
+    assert_eq!(a.dials(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use outdial_domain::ports::SystemClock;
-use outdial_domain::{Hint, Speaker};
+use outdial_domain::{AgentState, Hint, Speaker};
 use outdial_livekit::{CallStatus, attributes};
 use outdial_observer::{Attendant, Audio};
 use outdial_room::{
@@ -104,6 +104,18 @@ impl Leg {
             assert!(!self.attendant.is_over(), "no {what}: {:?}", self.told);
             let step = timeout(PATIENCE, self.step()).await;
             step.unwrap_or_else(|_| panic!("no {what}: {:?}", self.told));
+        }
+    }
+
+    /// Waits until the agent has said what it says now: it may not understand who speaks meanwhile.
+    pub(crate) async fn has_its_ear(&mut self) {
+        let state = |hint: &Hint| match hint {
+            Hint::AgentState { state, .. } => Some(*state),
+            _ => None,
+        };
+        while self.told.iter().rev().find_map(state) != Some(AgentState::Listening) {
+            let step = timeout(PATIENCE, self.step()).await;
+            step.unwrap_or_else(|_| panic!("the agent does not listen: {:?}", self.told));
         }
     }
 

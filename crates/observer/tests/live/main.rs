@@ -193,9 +193,11 @@ async fn a_leg_that_attends_itself() {
         _ => false,
     };
     leg.hears("greeting", |hint| said(hint, Speaker::Agent, "order desk")).await;
+    leg.has_its_ear().await;
     leg.says(&call.stack.sound("order.ulaw"));
     leg.hears("question", |hint| said(hint, Speaker::User, "status of my order")).await;
     leg.hears("answer", |hint| said(hint, Speaker::Agent, "on its way")).await;
+    leg.has_its_ear().await;
     leg.says(&call.stack.sound("goodbye.ulaw"));
     leg.hears("end of the transcript", is_over).await;
     call.hears("end of the transcript", is_over).await;
@@ -234,6 +236,7 @@ async fn a_leg_stays_until_all_is_told() {
     leg.answer().await;
     let is_line = |hint: &Hint| matches!(hint, Hint::Line(_));
     leg.hears("greeting", is_line).await;
+    leg.has_its_ear().await;
     leg.says(&call.stack.sound("goodbye.ulaw"));
     leg.has_said_all().await;
     let told = leg.ends().await;
