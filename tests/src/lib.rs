@@ -18,6 +18,8 @@ mod cluster;
 #[cfg(feature = "real-stack")]
 mod database;
 mod desk;
+#[cfg(feature = "real-stack")]
+mod ear;
 mod end;
 mod events;
 mod gate;
@@ -51,6 +53,8 @@ pub use self::cluster::{Setting, nodes, settings_of};
 #[cfg(feature = "real-stack")]
 pub use self::database::Database;
 pub use self::desk::Desk;
+#[cfg(feature = "real-stack")]
+pub use self::ear::by_ear;
 pub use self::end::End;
 pub use self::events::{Event, Events};
 pub use self::gate::Gate;

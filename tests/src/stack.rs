@@ -194,14 +194,23 @@ impl Stack {
 
     /// Waits for a port that LiveKit sends webhooks to.
     pub async fn webhook_port(&self) -> Port {
+        let [port] = self.webhook_ports().await;
+        port
+    }
+
+    /// Waits for some of them at once: who holds one and waits for another may wait for ever.
+    pub async fn webhook_ports<const N: usize>(&self) -> [Port; N] {
         let (permits, ports) = FREE_PORTS.get_or_init(|| {
             let ports = self.webhook_ports[1..self.webhook_ports.len() - 1].to_vec();
-            assert!(!ports.is_empty(), "STACK_WEBHOOK_PORTS must name three ports, or more");
+            assert!(ports.len() > 1, "STACK_WEBHOOK_PORTS must name four ports, or more");
             (Semaphore::new(ports.len()), Mutex::new(ports))
         });
-        let permit = permits.acquire().await.unwrap();
-        let number = ports.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap();
-        Port { number, _permit: permit }
+        let mut permit = permits.acquire_many(u32::try_from(N).unwrap()).await.unwrap();
+        let mut ports = ports.lock().unwrap_or_else(PoisonError::into_inner);
+        std::array::from_fn(|_| Port {
+            number: ports.pop().unwrap(),
+            _permit: permit.split(1).unwrap(),
+        })
     }
 
     /// A desk with the real agent, whose trunk leads to a phone.

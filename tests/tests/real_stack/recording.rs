@@ -1,6 +1,6 @@
 //! Recordings of real calls, also where not all goes well.
 
-use outdial_tests::{Desk, End, Gate, Outdial, Phone, Side, Sound, Stack};
+use outdial_tests::{Desk, End, Gate, Outdial, Phone, Side, Sound, Stack, by_ear};
 use serde_json::{Value, json};
 
 use crate::time;
@@ -24,65 +24,69 @@ async fn recorded(desk: &Desk, room: &str, phone: &Phone) -> (Sound, f64) {
 
 #[tokio::test]
 async fn a_tone_keeps_its_pitch_its_side_and_its_place() {
-    let (_seat, stack) = (Stack::seat().await, Stack::get());
-    let phone = Phone::start("tone").await;
-    let desk = stack.desk(stack.shared().await, &phone, json!({})).await;
-    let room = desk.place("+15550200080").await;
-    let record = stack.ends(&desk, &room, HUNG_UP).await;
-    phone.is_done().await;
-    assert_eq!(record["recording"]["gaps"], Value::Null);
+    by_ear(async |stack| {
+        let phone = Phone::start("tone").await;
+        let desk = stack.desk(stack.shared().await, &phone, json!({})).await;
+        let room = desk.place("+15550200080").await;
+        let record = stack.ends(&desk, &room, HUNG_UP).await;
+        phone.is_done().await;
+        assert_eq!(record["recording"]["gaps"], Value::Null);
 
-    let (sound, from) = recorded(&desk, &room, &phone).await;
-    let heard = sound.loud(Side::Callee, -40.0, 0.2);
-    assert_eq!(heard.len(), 1, "{sound:?}");
-    // A busy machine delays the phone itself.
-    assert!((heard[0].start - from).abs() < 1.5, "{from}: {sound:?}");
-    assert!((heard[0].end - heard[0].start - (TO - FROM)).abs() < 1.0, "{sound:?}");
-    for second in 1..11 {
-        let at = heard[0].start + f64::from(second);
-        let pitch = sound.pitch(Side::Callee, at..at + 0.5);
-        assert!((pitch / TONE - 1.0).abs() < 0.02, "{pitch} Hz at {at:.2}");
-    }
-    // The agent greets and has nothing to say after that.
-    let greeting = sound.loud(Side::Agent, -45.0, 1.0);
-    assert_eq!(greeting.len(), 1, "{sound:?}");
-    let silence = greeting[0].end + 0.5..heard[0].end;
-    assert!(sound.level(Side::Agent, silence) < -50.0, "{sound:?}");
-    assert!(sound.level(Side::Callee, 0.0..heard[0].start - 0.1) < -50.0, "{sound:?}");
+        let (sound, from) = recorded(&desk, &room, &phone).await;
+        let heard = sound.loud(Side::Callee, -40.0, 0.2);
+        assert_eq!(heard.len(), 1, "{sound:?}");
+        // A busy machine delays the phone itself.
+        assert!((heard[0].start - from).abs() < 1.5, "{from}: {sound:?}");
+        assert!((heard[0].end - heard[0].start - (TO - FROM)).abs() < 1.0, "{sound:?}");
+        for second in 1..11 {
+            let at = heard[0].start + f64::from(second);
+            let pitch = sound.pitch(Side::Callee, at..at + 0.5);
+            assert!((pitch / TONE - 1.0).abs() < 0.02, "{pitch} Hz at {at:.2}");
+        }
+        // The agent greets and has nothing to say after that.
+        let greeting = sound.loud(Side::Agent, -45.0, 1.0);
+        assert_eq!(greeting.len(), 1, "{sound:?}");
+        let silence = greeting[0].end + 0.5..heard[0].end;
+        assert!(sound.level(Side::Agent, silence) < -50.0, "{sound:?}");
+        assert!(sound.level(Side::Callee, 0.0..heard[0].start - 0.1) < -50.0, "{sound:?}");
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_crash_leaves_a_hole_and_both_parts() {
-    let (_seat, stack) = (Stack::seat().await, Stack::get());
-    let port = stack.webhook_port().await;
-    let outdial = Outdial::start_at(port.number, &stack.settings(&[])).await;
-    let phone = Phone::for_any_number_of_calls("tone").await;
-    // Is told when the tone has been there for a while.
-    let long = format!("Say: {}.", "hello and good morning to you, ".repeat(4));
-    let assistant = json!({"assistant_start_instruction": long});
-    let desk = stack.desk(&outdial, &phone, assistant).await;
-    let room = desk.place("+15550200081").await;
-    let said = desk.has_lines(&room, 1).await;
-    outdial.kill();
-    outdial.restart().await;
-    let record = stack.ends(&desk, &room, HUNG_UP).await;
-    assert_eq!(phone.calls(), 1);
-    assert_eq!(desk.lines(&room).await[0], said[0]);
-    assert_eq!(record["transcript_status"], "partial");
+    by_ear(async |stack| {
+        let port = stack.webhook_port().await;
+        let outdial = Outdial::start_at(port.number, &stack.settings(&[])).await;
+        let phone = Phone::for_any_number_of_calls("tone").await;
+        // Is told when the tone has been there for a while.
+        let long = format!("Say: {}.", "hello and good morning to you, ".repeat(4));
+        let assistant = json!({"assistant_start_instruction": long});
+        let desk = stack.desk(&outdial, &phone, assistant).await;
+        let room = desk.place("+15550200081").await;
+        let said = desk.has_lines(&room, 1).await;
+        outdial.kill();
+        outdial.restart().await;
+        let record = stack.ends(&desk, &room, HUNG_UP).await;
+        assert_eq!(phone.calls(), 1);
+        assert_eq!(desk.lines(&room).await[0], said[0]);
+        assert_eq!(record["transcript_status"], "partial");
 
-    let (sound, from) = recorded(&desk, &room, &phone).await;
-    let heard = sound.loud(Side::Callee, -40.0, 0.15);
-    let (first, last) = (heard.first().unwrap(), heard.last().unwrap());
-    assert!(heard.len() >= 2, "there is a hole: {sound:?}");
-    // Both parts are where they belong: neither is moved by the time that is missing.
-    assert!((first.start - from).abs() < 1.5, "{from}: {sound:?}");
-    assert!((last.end - from - (TO - FROM)).abs() < 1.5, "{from}: {sound:?}");
-    for part in [first, last] {
-        assert!(part.end - part.start > 1.0, "{sound:?}");
-        let pitch = sound.pitch(Side::Callee, part.end - 0.8..part.end - 0.3);
-        assert!((pitch / TONE - 1.0).abs() < 0.02, "{pitch} Hz: {part:?}");
-    }
-    assert_ne!(record["recording"]["gaps"], Value::Null, "{sound:?}");
+        let (sound, from) = recorded(&desk, &room, &phone).await;
+        let heard = sound.loud(Side::Callee, -40.0, 0.15);
+        let (first, last) = (heard.first().unwrap(), heard.last().unwrap());
+        assert!(heard.len() >= 2, "there is a hole: {sound:?}");
+        // Both parts are where they belong: neither is moved by the time that is missing.
+        assert!((first.start - from).abs() < 1.5, "{from}: {sound:?}");
+        assert!((last.end - from - (TO - FROM)).abs() < 1.5, "{from}: {sound:?}");
+        for part in [first, last] {
+            assert!(part.end - part.start > 1.0, "{sound:?}");
+            let pitch = sound.pitch(Side::Callee, part.end - 0.8..part.end - 0.3);
+            assert!((pitch / TONE - 1.0).abs() < 0.02, "{pitch} Hz: {part:?}");
+        }
+        assert_ne!(record["recording"]["gaps"], Value::Null, "{sound:?}");
+    })
+    .await;
 }
 
 /// Nothing that observes a call is needed for it.

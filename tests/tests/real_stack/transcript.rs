@@ -1,7 +1,7 @@
 //! A conversation from end to end: who said what, when, and how it sounds in the bucket.
 
 use chrono::{DateTime, Utc};
-use outdial_tests::{Desk, End, Event, Outdial, Phone, Side, Sound, Stack};
+use outdial_tests::{Desk, End, Event, Outdial, Phone, Side, Sound, Stack, by_ear};
 use serde_json::{Value, json};
 
 use crate::bucket::fetch;
@@ -12,36 +12,37 @@ const ASKS: (f64, f64) = (6.0, 2.12);
 
 #[tokio::test]
 async fn a_conversation() {
-    // On a busy machine the agent may not understand what it is asked.
-    let (_alone, stack) = (Stack::alone().await, Stack::get());
-    let port = stack.webhook_port().await;
-    let url = stack.s3_folder("conversation");
-    let s3 = stack.s3(&url, &stack.s3_url);
-    let outdial = Outdial::start_at(port.number, &stack.settings(&s3)).await;
-    let phone = Phone::start("talk").await;
-    let desk = stack.desk(&outdial, &phone, json!({})).await;
-    let room = desk.place("+15550200070").await;
-    let live = desk.api.events(&room, None).await.rest().await;
-    let record = stack.ends(&desk, &room, End::completed("agent_hangup")).await;
-    phone.is_done().await;
+    by_ear(async |stack| {
+        let port = stack.webhook_port().await;
+        let url = stack.s3_folder("conversation");
+        let s3 = stack.s3(&url, &stack.s3_url);
+        let outdial = Outdial::start_at(port.number, &stack.settings(&s3)).await;
+        let phone = Phone::start("talk").await;
+        let desk = stack.desk(&outdial, &phone, json!({})).await;
+        let room = desk.place("+15550200070").await;
+        let live = desk.api.events(&room, None).await.rest().await;
+        let record = stack.ends(&desk, &room, End::completed("agent_hangup")).await;
+        phone.is_done().await;
 
-    let hook = desk.one_webhook(&room).await.body["data"].take();
-    let lines = desk.lines(&room).await;
-    check_lines(&lines);
-    assert_eq!(hook["transcripts"], json!(lines));
-    for data in [&record, &hook] {
-        assert_eq!(data["transcript_status"], "complete", "{lines:#?}");
-        assert_eq!(data["recording_path"], record["recording"]["url"]);
-    }
-    check_live(&live, &lines);
-    check_times(&record, &phone);
+        let hook = desk.one_webhook(&room).await.body["data"].take();
+        let lines = desk.lines(&room).await;
+        check_lines(&lines);
+        assert_eq!(hook["transcripts"], json!(lines));
+        for data in [&record, &hook] {
+            assert_eq!(data["transcript_status"], "complete", "{lines:#?}");
+            assert_eq!(data["recording_path"], record["recording"]["url"]);
+        }
+        check_live(&live, &lines);
+        check_times(&record, &phone);
 
-    let recording = desk.recording(&room, "available").await;
-    assert_eq!(recording["gaps"], Value::Null, "{recording}");
-    let file = check_object(&desk, &room, &recording).await;
-    let sound = Sound::of(&file);
-    check_second_opinion(&sound, &Sound::by_opusdec(&file));
-    check_sound(&sound, &recording, &lines, phone.time_of("ACK"));
+        let recording = desk.recording(&room, "available").await;
+        assert_eq!(recording["gaps"], Value::Null, "{recording}");
+        let file = check_object(&desk, &room, &recording).await;
+        let sound = Sound::of(&file);
+        check_second_opinion(&sound, &Sound::by_opusdec(&file));
+        check_sound(&sound, &recording, &lines, phone.time_of("ACK"));
+    })
+    .await;
 }
 
 /// Question and answer, in their order, by whom they were said.

@@ -1,17 +1,20 @@
 //! One call, placed as the engine places it, and observed.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
 use outdial_domain::ports::{
     AudioPacket, AudioSink, DialRequest, DispatchRequest, HintSink, Observation, ObserveRequest,
     Observer, Rooms, TrunkAccess,
 };
 use outdial_domain::{
-    AssistantId, CallService, E164, Hint, RoomName, SipTransport, Speaker, TranscriptLine,
+    AssistantId, CallService, E164, Hint, LegEnd, RoomName, SipTransport, Speaker, TranscriptLine,
 };
+use outdial_livekit::SipDial;
 use outdial_observer::LiveKitObserver;
 use outdial_room::{Media, MediaConfig};
 use tokio::runtime::Handle;
@@ -34,6 +37,19 @@ impl AudioSink for Recorder {
         let speaker = u8::from(packet.speaker == Speaker::Agent);
         *self.0.lock().unwrap().entry((speaker, packet.stream)).or_default() += 1;
     }
+}
+
+/// Runs a test of speech, up to three times: a machine that is busy for a moment makes holes in it, of
+/// which agents make other words. A fault is there each time.
+pub(crate) async fn by_ear(test: impl AsyncFn()) {
+    const ATTEMPTS: u32 = 3;
+    for attempt in 1..ATTEMPTS {
+        if AssertUnwindSafe(test()).catch_unwind().await.is_ok() {
+            return;
+        }
+        println!("attempt {attempt} of {ATTEMPTS} failed: again");
+    }
+    test().await;
 }
 
 /// How many calls have an agent at the same time: each takes most of a core when it begins.
@@ -134,7 +150,14 @@ impl Call {
         };
         let livekit = Arc::clone(&self.stack.livekit);
         self.dials.spawn(async move {
-            livekit.dial_sip(&request).await.unwrap();
+            // On a busy machine livekit-sip may not answer LiveKit in time; then nobody was dialed.
+            loop {
+                match livekit.dial_sip(&request).await.unwrap() {
+                    SipDial::Ended(LegEnd::Failed { cause, .. }) if cause.code == "no_sip_node" => {
+                    }
+                    _ => return,
+                }
+            }
         });
     }
 

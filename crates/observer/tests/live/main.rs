@@ -16,7 +16,7 @@ use outdial_domain::ports::Rooms;
 use outdial_domain::{Hint, Speaker, TranscriptStatus};
 use outdial_livekit::CallStatus;
 
-use crate::call::Call;
+use crate::call::{Call, by_ear};
 use crate::leg::Leg;
 
 fn is_over(hint: &Hint) -> bool {
@@ -26,60 +26,69 @@ fn is_over(hint: &Hint) -> bool {
 /// Asks for the order, understands the answer, says good-bye; the agent hangs up.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conversation() {
-    let mut call = Call::new();
-    let phone = call.stack.phone("talk").await;
-    call.create().await;
-    call.observe();
-    call.dispatch("{}").await;
-    call.hears("agent", |hint| matches!(hint, Hint::AgentJoined { .. })).await;
-    call.dial(&phone);
-    call.hears("end of the transcript", is_over).await;
-    call.hears_no_more().await;
-    call.print(&phone);
+    by_ear(async || {
+        let mut call = Call::new();
+        let phone = call.stack.phone("talk").await;
+        call.create().await;
+        call.observe();
+        call.dispatch("{}").await;
+        call.hears("agent", |hint| matches!(hint, Hint::AgentJoined { .. })).await;
+        call.dial(&phone);
+        call.hears("end of the transcript", is_over).await;
+        call.hears_no_more().await;
+        call.print(&phone);
 
-    let words = call.words();
-    assert_eq!(words[..4], ["agent", "joined true", "ringing", "answered"]);
-    assert!(words.contains(&"ended Removed".to_owned()), "{words:?}");
-    assert_eq!(words.last().unwrap(), "complete");
-    let lines = call.lines();
-    let said = |speaker, text: &str| {
-        let mut lines = lines.iter().filter(|line| line.speaker == speaker);
-        assert!(lines.any(|line| line.text.to_lowercase().contains(text)), "{text}");
-    };
-    said(Speaker::Agent, "order desk");
-    said(Speaker::User, "status of my order");
-    said(Speaker::Agent, "on its way");
-    said(Speaker::User, "goodbye");
-    assert!(lines.is_sorted_by_key(|line| line.timestamp), "{lines:?}");
-    let packets = |speaker: u8| {
-        let tape = call.tape.lock().unwrap();
-        tape.iter().filter(|((who, _), _)| *who == speaker).map(|(_, count)| count).sum::<usize>()
-    };
-    assert!(packets(0) > 200 && packets(1) > 200, "{:?}", call.tape);
-    call.end().await;
+        let words = call.words();
+        assert_eq!(words[..4], ["agent", "joined true", "ringing", "answered"]);
+        assert!(words.contains(&"ended Removed".to_owned()), "{words:?}");
+        assert_eq!(words.last().unwrap(), "complete");
+        let lines = call.lines();
+        let said = |speaker, text: &str| {
+            let mut lines = lines.iter().filter(|line| line.speaker == speaker);
+            assert!(lines.any(|line| line.text.to_lowercase().contains(text)), "{text}");
+        };
+        said(Speaker::Agent, "order desk");
+        said(Speaker::User, "status of my order");
+        said(Speaker::Agent, "on its way");
+        said(Speaker::User, "goodbye");
+        assert!(lines.is_sorted_by_key(|line| line.timestamp), "{lines:?}");
+        let packets = |speaker: u8| {
+            let tape = call.tape.lock().unwrap();
+            tape.iter()
+                .filter(|((who, _), _)| *who == speaker)
+                .map(|(_, count)| count)
+                .sum::<usize>()
+        };
+        assert!(packets(0) > 200 && packets(1) > 200, "{:?}", call.tape);
+        call.end().await;
+    })
+    .await;
 }
 
 /// The callee does not hear the greeting out: what is on the line was said.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_barge_in() {
-    let mut call = Call::new();
-    let phone = call.stack.phone("talk").await;
-    call.create().await;
-    call.observe();
-    let greeting = "This call is recorded. ".repeat(20);
-    call.dispatch_to_say(&greeting, "{}").await;
-    call.hears("agent", |hint| matches!(hint, Hint::AgentJoined { .. })).await;
-    call.dial(&phone);
-    call.hears("end of the transcript", is_over).await;
-    call.print(&phone);
-    assert_eq!(call.words().last().unwrap(), "complete");
-    let lines = call.lines();
-    assert_eq!(lines[0].speaker, Speaker::Agent);
-    assert!(greeting.starts_with(&lines[0].text), "{:?}", lines[0].text);
-    assert!(lines[0].text.len() < greeting.trim().len(), "all of it was said");
-    assert_eq!(lines[1].speaker, Speaker::User);
-    assert!(lines.is_sorted_by_key(|line| line.timestamp), "{lines:?}");
-    call.end().await;
+    by_ear(async || {
+        let mut call = Call::new();
+        let phone = call.stack.phone("talk").await;
+        call.create().await;
+        call.observe();
+        let greeting = "This call is recorded. ".repeat(20);
+        call.dispatch_to_say(&greeting, "{}").await;
+        call.hears("agent", |hint| matches!(hint, Hint::AgentJoined { .. })).await;
+        call.dial(&phone);
+        call.hears("end of the transcript", is_over).await;
+        call.print(&phone);
+        assert_eq!(call.words().last().unwrap(), "complete");
+        let lines = call.lines();
+        assert_eq!(lines[0].speaker, Speaker::Agent);
+        assert!(greeting.starts_with(&lines[0].text), "{:?}", lines[0].text);
+        assert!(lines[0].text.len() < greeting.trim().len(), "all of it was said");
+        assert_eq!(lines[1].speaker, Speaker::User);
+        assert!(lines.is_sorted_by_key(|line| line.timestamp), "{lines:?}");
+        call.end().await;
+    })
+    .await;
 }
 
 /// The agent ends the call as LiveKit's own tool does it: it deletes the room.
@@ -177,78 +186,86 @@ async fn a_late_room() {
 /// hears.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leg_that_attends_itself() {
-    let mut call = Call::new();
-    call.create().await;
-    call.observe();
-    call.stack.until_observed(&call.room, true).await;
-    call.dispatch("{}").await;
-    let mut leg = Leg::join(&call).await;
-    let look = call.stack.livekit.leg(&call.room, &call.callee()).await.unwrap();
-    assert_eq!(look.unwrap().status, CallStatus::Dialing);
-    leg.shows(CallStatus::Ringing).await;
-    leg.hears("agent", |hint| matches!(hint, Hint::AgentJoined { .. })).await;
-    leg.answer().await;
-    let said = |hint: &Hint, who, text: &str| match hint {
-        Hint::Line(line) => line.speaker == who && line.text.to_lowercase().contains(text),
-        _ => false,
-    };
-    leg.hears("greeting", |hint| said(hint, Speaker::Agent, "order desk")).await;
-    leg.has_its_ear().await;
-    leg.says(&call.stack.sound("order.ulaw"));
-    leg.hears("question", |hint| said(hint, Speaker::User, "status of my order")).await;
-    leg.hears("answer", |hint| said(hint, Speaker::Agent, "on its way")).await;
-    leg.has_its_ear().await;
-    leg.says(&call.stack.sound("goodbye.ulaw"));
-    leg.hears("end of the transcript", is_over).await;
-    call.hears("end of the transcript", is_over).await;
-    println!("leg: {:#?}\nobserver: {:#?}", leg.told, call.told);
-    let words = call.words();
-    let (course, rest) = words.split_at(4);
-    assert_eq!(course, ["joined true", "ringing", "agent", "answered"]);
-    assert!(rest.contains(&"ended Removed".to_owned()), "{words:?}");
-    let seen = call.lines();
-    assert!(seen.is_sorted_by_key(|line| line.timestamp), "{seen:?}");
-    let seen: Vec<_> = seen.into_iter().map(|line| (line.speaker, line.text.clone())).collect();
-    assert_eq!(leg.lines(), seen);
-    assert_eq!(call.words().last().unwrap(), "complete");
-    let end = Hint::TranscriptEnded { status: TranscriptStatus::Complete };
-    assert_eq!(leg.told.last(), Some(&end));
-    let of_leg = |hint: &&Hint| {
-        matches!(hint, Hint::Joined { .. } | Hint::Answered { .. } | Hint::Ended { .. })
-    };
-    assert_eq!(leg.told.iter().find(of_leg), None);
-    // It records the agent; itself it hears before the room does.
-    let tape = leg.tape.lock().unwrap().clone();
-    assert!(tape.len() == 1 && tape[&(1, 0)] > 200, "{tape:?}");
-    call.end().await;
+    by_ear(async || {
+        let mut call = Call::new();
+        call.create().await;
+        call.observe();
+        call.stack.until_observed(&call.room, true).await;
+        call.dispatch("{}").await;
+        let mut leg = Leg::join(&call).await;
+        let look = call.stack.livekit.leg(&call.room, &call.callee()).await.unwrap();
+        assert_eq!(look.unwrap().status, CallStatus::Dialing);
+        leg.shows(CallStatus::Ringing).await;
+        leg.hears("agent", |hint| matches!(hint, Hint::AgentJoined { .. })).await;
+        leg.answer().await;
+        let said = |hint: &Hint, who, text: &str| match hint {
+            Hint::Line(line) => line.speaker == who && line.text.to_lowercase().contains(text),
+            _ => false,
+        };
+        leg.hears("greeting", |hint| said(hint, Speaker::Agent, "order desk")).await;
+        leg.has_its_ear().await;
+        leg.says(&call.stack.sound("order.ulaw"));
+        leg.hears("question", |hint| said(hint, Speaker::User, "status of my order")).await;
+        leg.hears("answer", |hint| said(hint, Speaker::Agent, "on its way")).await;
+        leg.has_its_ear().await;
+        leg.says(&call.stack.sound("goodbye.ulaw"));
+        leg.hears("end of the transcript", is_over).await;
+        call.hears("end of the transcript", is_over).await;
+        println!("leg: {:#?}\nobserver: {:#?}", leg.told, call.told);
+        let words = call.words();
+        let (course, rest) = words.split_at(4);
+        assert_eq!(course, ["joined true", "ringing", "agent", "answered"]);
+        assert!(rest.contains(&"ended Removed".to_owned()), "{words:?}");
+        let seen = call.lines();
+        assert!(seen.is_sorted_by_key(|line| line.timestamp), "{seen:?}");
+        let seen: Vec<_> = seen.into_iter().map(|line| (line.speaker, line.text.clone())).collect();
+        assert_eq!(leg.lines(), seen);
+        assert_eq!(call.words().last().unwrap(), "complete");
+        let end = Hint::TranscriptEnded { status: TranscriptStatus::Complete };
+        assert_eq!(leg.told.last(), Some(&end));
+        let of_leg = |hint: &&Hint| {
+            matches!(hint, Hint::Joined { .. } | Hint::Answered { .. } | Hint::Ended { .. })
+        };
+        assert_eq!(leg.told.iter().find(of_leg), None);
+        // It records the agent; itself it hears before the room does.
+        let tape = leg.tape.lock().unwrap().clone();
+        assert!(tape.len() == 1 && tape[&(1, 0)] > 200, "{tape:?}");
+        call.end().await;
+    })
+    .await;
 }
 
 /// What the callee says last is on the line, though it hangs up at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leg_stays_until_all_is_told() {
-    let mut call = Call::new();
-    call.create().await;
-    call.observe();
-    call.stack.until_observed(&call.room, true).await;
-    call.dispatch("{}").await;
-    let mut leg = Leg::join(&call).await;
-    leg.hears("agent", |hint| matches!(hint, Hint::AgentJoined { .. })).await;
-    leg.answer().await;
-    let is_line = |hint: &Hint| matches!(hint, Hint::Line(_));
-    leg.hears("greeting", is_line).await;
-    leg.has_its_ear().await;
-    leg.says(&call.stack.sound("goodbye.ulaw"));
-    leg.has_said_all().await;
-    let told = leg.ends().await;
-    call.hears("end of the transcript", is_over).await;
-    println!("leg: {told:#?}\nobserver: {:#?}", call.told);
-    let is_goodbye = |hint: &Hint| match hint {
-        Hint::Line(line) => line.speaker == Speaker::User && line.text.to_lowercase() == "goodbye",
-        _ => false,
-    };
-    assert!(told.iter().any(is_goodbye), "{told:?}");
-    let end = Hint::TranscriptEnded { status: TranscriptStatus::Complete };
-    assert_eq!(told.last(), Some(&end));
-    assert!(call.words().contains(&"ended CalleeHangup".to_owned()), "{:?}", call.words());
-    call.end().await;
+    by_ear(async || {
+        let mut call = Call::new();
+        call.create().await;
+        call.observe();
+        call.stack.until_observed(&call.room, true).await;
+        call.dispatch("{}").await;
+        let mut leg = Leg::join(&call).await;
+        leg.hears("agent", |hint| matches!(hint, Hint::AgentJoined { .. })).await;
+        leg.answer().await;
+        let is_line = |hint: &Hint| matches!(hint, Hint::Line(_));
+        leg.hears("greeting", is_line).await;
+        leg.has_its_ear().await;
+        leg.says(&call.stack.sound("goodbye.ulaw"));
+        leg.has_said_all().await;
+        let told = leg.ends().await;
+        call.hears("end of the transcript", is_over).await;
+        println!("leg: {told:#?}\nobserver: {:#?}", call.told);
+        let is_goodbye = |hint: &Hint| match hint {
+            Hint::Line(line) => {
+                line.speaker == Speaker::User && line.text.to_lowercase() == "goodbye"
+            }
+            _ => false,
+        };
+        assert!(told.iter().any(is_goodbye), "{told:?}");
+        let end = Hint::TranscriptEnded { status: TranscriptStatus::Complete };
+        assert_eq!(told.last(), Some(&end));
+        assert!(call.words().contains(&"ended CalleeHangup".to_owned()), "{:?}", call.words());
+        call.end().await;
+    })
+    .await;
 }

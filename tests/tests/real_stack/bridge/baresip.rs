@@ -1,6 +1,6 @@
 //! A phone that is neither sipp nor written by us.
 
-use outdial_tests::{Baresip, Bridge, Desk, Side, Stack, Transport};
+use outdial_tests::{Baresip, Bridge, Desk, Side, Stack, Transport, by_ear};
 use serde_json::json;
 
 use super::exotel::recorded;
@@ -27,52 +27,58 @@ async fn check(desk: &Desk, phone: &Baresip, number: &str, transport: Transport)
 
 #[tokio::test]
 async fn over_exotel() {
-    let (_seat, stack) = (Stack::seat().await, Stack::get());
-    let number = "+918044319290";
-    let phone = Baresip::start(&national(number), 440).await;
-    let desk = stack.exotel(Bridge::shared().await, &phone.address(), json!({})).await;
-    check(&desk, &phone, number, Transport::Tcp).await;
+    by_ear(async |stack| {
+        let number = "+918044319290";
+        let phone = Baresip::start(&national(number), 440).await;
+        let desk = stack.exotel(Bridge::shared().await, &phone.address(), json!({})).await;
+        check(&desk, &phone, number, Transport::Tcp).await;
+    })
+    .await;
 }
 
 /// SIP over TLS, and its media over SRTP, which it insists on.
 #[tokio::test]
 async fn over_tls() {
-    let (_seat, stack) = (Stack::seat().await, Stack::get());
-    let folder = tempfile::tempdir().unwrap();
-    let ours = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-    let file = |name: &str, text: String| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
-    let (certificate, key) = (ours.cert.pem(), ours.signing_key.serialize_pem());
-    let both = file("both.pem", format!("{key}{certificate}"));
-    let (certificate, key) = (file("certificate.pem", certificate), file("key.pem", key));
-    let port = outdial_tests::free_port().to_string();
-    let bridge = Bridge::start(&[
-        ("sip.tls_port", &port),
-        ("sip.tls_certificate", &certificate),
-        ("sip.tls_key", &key),
-        ("sip.tls_ca", &certificate),
-    ])
+    by_ear(async |stack| {
+        let folder = tempfile::tempdir().unwrap();
+        let ours = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let file = |name: &str, text: String| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let (certificate, key) = (ours.cert.pem(), ours.signing_key.serialize_pem());
+        let both = file("both.pem", format!("{key}{certificate}"));
+        let (certificate, key) = (file("certificate.pem", certificate), file("key.pem", key));
+        let port = outdial_tests::free_port().to_string();
+        let bridge = Bridge::start(&[
+            ("sip.tls_port", &port),
+            ("sip.tls_certificate", &certificate),
+            ("sip.tls_key", &key),
+            ("sip.tls_ca", &certificate),
+        ])
+        .await;
+        let number = "+15550200093";
+        let phone = Baresip::encrypted(number, 440, both.as_ref()).await;
+        let trunk = (&*phone.tls_address(), Transport::Tls);
+        let who = ("outdial", "s3cret-s3cret");
+        let desk = stack.direct(&bridge, trunk, who, json!({})).await;
+        assert_eq!(desk.trunk["transport"], "tls");
+        check(&desk, &phone, number, Transport::Tls).await;
+        assert!(phone.log().contains("RTP/SAVP") && phone.log().contains("a=crypto:"));
+    })
     .await;
-    let number = "+15550200093";
-    let phone = Baresip::encrypted(number, 440, both.as_ref()).await;
-    let trunk = (&*phone.tls_address(), Transport::Tls);
-    let who = ("outdial", "s3cret-s3cret");
-    let desk = stack.direct(&bridge, trunk, who, json!({})).await;
-    assert_eq!(desk.trunk["transport"], "tls");
-    check(&desk, &phone, number, Transport::Tls).await;
-    assert!(phone.log().contains("RTP/SAVP") && phone.log().contains("a=crypto:"));
 }
 
 #[tokio::test]
 async fn over_udp() {
-    let (_seat, stack) = (Stack::seat().await, Stack::get());
-    let number = "+15550200091";
-    let phone = Baresip::start(number, 440).await;
-    let trunk = (&*phone.address(), Transport::Udp);
-    let who = ("outdial", "s3cret-s3cret");
-    let desk = stack.direct(Bridge::shared().await, trunk, who, json!({})).await;
-    check(&desk, &phone, number, Transport::Udp).await;
+    by_ear(async |stack| {
+        let number = "+15550200091";
+        let phone = Baresip::start(number, 440).await;
+        let trunk = (&*phone.address(), Transport::Udp);
+        let who = ("outdial", "s3cret-s3cret");
+        let desk = stack.direct(Bridge::shared().await, trunk, who, json!({})).await;
+        check(&desk, &phone, number, Transport::Udp).await;
+    })
+    .await;
 }

@@ -1,6 +1,6 @@
 //! A trunk with a password that is dialed without livekit-sip.
 
-use outdial_tests::{Bridge, Callee, Challenge, Desk, End, Law, Leg, Stack, Transport};
+use outdial_tests::{Bridge, Callee, Challenge, Desk, End, Law, Leg, Stack, Transport, by_ear};
 use serde_json::{Value, json};
 
 use super::HUNG_UP;
@@ -28,22 +28,24 @@ async fn challenged(
 }
 
 async fn conversation(transport: Transport, by: Challenge) {
-    let (_seat, stack) = (Stack::seat().await, Stack::get());
-    let callee = Callee::start(transport).await;
-    let way = (&callee, transport);
-    let (desk, room, mut leg, right) = challenged(way, by, WHO.1, json!({})).await;
-    assert!(right, "{:?}", leg.invite);
-    let caller = leg.invite.header("From");
-    assert!(caller.contains("sip:+15550100000@"), "{caller}");
-    leg.answer(Law::Pcmu).await;
-    leg.media.hears_speech().await;
-    leg.media.is_even();
-    desk.has_lines(&room, 1).await;
-    leg.hang_up().await;
-    let record = stack.ends(&desk, &room, HUNG_UP).await;
-    assert_eq!(record["transcript_status"], "complete");
-    assert_eq!(record["recording"]["status"], "available");
-    assert!(!callee.seen().join("\n").contains("s3cret"));
+    by_ear(async |stack| {
+        let callee = Callee::start(transport).await;
+        let way = (&callee, transport);
+        let (desk, room, mut leg, right) = challenged(way, by, WHO.1, json!({})).await;
+        assert!(right, "{:?}", leg.invite);
+        let caller = leg.invite.header("From");
+        assert!(caller.contains("sip:+15550100000@"), "{caller}");
+        leg.answer(Law::Pcmu).await;
+        leg.media.hears_speech().await;
+        leg.media.is_even();
+        desk.has_lines(&room, 1).await;
+        leg.hang_up().await;
+        let record = stack.ends(&desk, &room, HUNG_UP).await;
+        assert_eq!(record["transcript_status"], "complete");
+        assert_eq!(record["recording"]["status"], "available");
+        assert!(!callee.seen().join("\n").contains("s3cret"));
+    })
+    .await;
 }
 
 #[tokio::test]
