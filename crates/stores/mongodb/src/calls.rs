@@ -18,7 +18,7 @@ use crate::fault::{Fault, Outcome};
 use crate::record::{Record, number};
 pub(crate) use crate::record::{call_document, read_call, read_key};
 use crate::schema::{CALLS, TRUNK_CHANNELS};
-use crate::transaction::Tries;
+use crate::transaction::transact;
 
 /// How often an insert starts over because the key it met was given up meanwhile.
 const INSERT_TRIES: usize = 8;
@@ -159,19 +159,16 @@ impl MongoStore {
     ) -> Outcome<()> {
         let trunk = call.order.trunk_id.as_str();
         let _turn = self.link.queue(trunk).lock().await;
-        let mut tries = Tries::new(&self.link);
-        loop {
-            let mut session = tries.begin().await?;
-            let outcome = async {
-                self.take_channel(&mut session, calls, trunk, limit).await?;
-                calls.insert_one(document).session(&mut session).await?;
-                Ok(())
-            };
-            let outcome = outcome.await;
-            if let Some(done) = tries.finish(&mut session, outcome).await? {
-                return Ok(done);
-            }
-        }
+        let insert = async |session: &mut ClientSession| {
+            self.take_channel(session, calls, trunk, limit).await?;
+            calls.insert_one(document).session(session).await?;
+            Ok(())
+        };
+        transact(&self.link, async |mut session| {
+            let inserted = insert(&mut session).await;
+            (session, inserted)
+        })
+        .await
     }
 
     async fn save_call(&self, call: &Call) -> Outcome<()> {
@@ -205,24 +202,20 @@ impl MongoStore {
     ) -> Outcome<()> {
         let trunk = call.order.trunk_id.as_str();
         let _turn = self.link.queue(trunk).lock().await;
-        let mut tries = Tries::new(&self.link);
-        loop {
-            let mut session = tries.begin().await?;
-            let outcome = async {
-                let found = calls.find_one(query.clone()).projection(doc! {"occupies_trunk": 1});
-                let found = found.session(&mut session).await?.ok_or_else(changed)?;
-                if !found.get_bool("occupies_trunk").unwrap_or(false) {
-                    self.take_channel(&mut session, calls, trunk, limit).await?;
-                }
-                let saved = calls.update_one(query.clone(), update.clone());
-                let saved = saved.session(&mut session).await?;
-                if saved.matched_count == 0 { Err(changed()) } else { Ok(()) }
-            };
-            let outcome = outcome.await;
-            if let Some(done) = tries.finish(&mut session, outcome).await? {
-                return Ok(done);
+        let save = async |session: &mut ClientSession| {
+            let found = calls.find_one(query.clone()).projection(doc! {"occupies_trunk": 1});
+            let found = found.session(&mut *session).await?.ok_or_else(changed)?;
+            if !found.get_bool("occupies_trunk").unwrap_or(false) {
+                self.take_channel(session, calls, trunk, limit).await?;
             }
-        }
+            let saved = calls.update_one(query.clone(), update.clone()).session(session).await?;
+            if saved.matched_count == 0 { Err(changed()) } else { Ok(()) }
+        };
+        transact(&self.link, async |mut session| {
+            let saved = save(&mut session).await;
+            (session, saved)
+        })
+        .await
     }
 
     /// Fails when one more call would be one too many on the trunk. Of transactions that have passed
@@ -320,7 +313,7 @@ async fn is_taken(calls: &Collection<Document>, room: &RoomName) -> Outcome<bool
     Ok(found.read_concern(ReadConcern::local()).await?.is_some())
 }
 
-fn changed() -> Fault {
+pub(crate) fn changed() -> Fault {
     let message = "the call has changed since it was read, or is gone";
     Fault::decided(ErrorKind::Conflict, message)
 }

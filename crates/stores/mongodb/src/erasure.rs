@@ -2,25 +2,24 @@
 
 use mongodb::ClientSession;
 use mongodb::bson::{Document, doc};
-use outdial_domain::{Call, ErrorKind, Result, Tombstone};
+use outdial_domain::{Call, Result, Tombstone};
 
+use crate::calls::changed;
 use crate::codec::{decode, encode, put_time};
-use crate::fault::{Fault, Outcome};
-use crate::transaction::Tries;
+use crate::fault::Outcome;
+use crate::record::number;
+use crate::transaction::transact;
 use crate::{MongoStore, schema};
 
 impl MongoStore {
     pub(crate) async fn erase_call(&self, call: &Call, tombstone: &Tombstone) -> Result<()> {
         self.run("mongodb.erase_call", async {
             let document = tombstone_document(tombstone)?;
-            let mut tries = Tries::new(&self.link);
-            loop {
-                let mut session = tries.begin().await?;
+            transact(&self.link, async |mut session| {
                 let erased = self.erase_in(&mut session, call, &document).await;
-                if let Some(done) = tries.finish(&mut session, erased).await? {
-                    return Ok(done);
-                }
-            }
+                (session, erased)
+            })
+            .await
         })
         .await
     }
@@ -33,12 +32,10 @@ impl MongoStore {
         tombstone: &Document,
     ) -> Outcome<()> {
         let room = call.room_name().as_str();
-        let version = i64::try_from(call.version).unwrap_or(i64::MAX);
-        let query = doc! {"_id": room, "version": version};
+        let query = doc! {"_id": room, "version": number(call.version)?};
         let calls = self.collection(schema::CALLS).await?;
         if calls.delete_one(query).session(&mut *session).await?.deleted_count == 0 {
-            let message = "the call has changed, or is gone";
-            return Err(Fault::decided(ErrorKind::Conflict, message));
+            return Err(changed());
         }
         let transcripts = self.collection(schema::TRANSCRIPTS).await?;
         transcripts.delete_one(doc! {"_id": room}).session(&mut *session).await?;

@@ -9,7 +9,7 @@ use mongodb::options::ReadConcern;
 use rand::RngExt;
 
 use crate::client::Link;
-use crate::fault::Outcome;
+use crate::fault::{Fault, Outcome};
 
 /// The first pause before a transaction is tried again, and how far it grows.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -18,69 +18,47 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// After so many tries somebody else has been in the way for about a second.
 const PATIENCE: u32 = 12;
 
-/// The tries of one transaction. Unbounded: whoever makes them has a time limit.
+/// Does `work` in a transaction, and again as long as others are in its way. Unbounded: whoever asks
+/// for it has a time limit.
 ///
-/// ```text
-/// let mut tries = Tries::new(link);
-/// loop {
-///     let mut session = tries.begin().await?;
-///     let outcome = work(&mut session).await;
-///     if let Some(done) = tries.finish(&mut session, outcome).await? {
-///         return Ok(done);
-///     }
-/// }
-/// ```
-pub(crate) struct Tries<'a> {
-    link: &'a Link,
-    pause: Duration,
-    tried: u32,
+/// Read and write concern are those of the client. Of a try that fails nothing stays. The session is
+/// lent by value, as the compiler does not see yet that a future which borrows it from its caller is
+/// `Send`.
+pub(crate) async fn transact<F>(
+    link: &Link,
+    mut work: impl FnMut(ClientSession) -> F,
+) -> Outcome<()>
+where
+    F: Future<Output = (ClientSession, Outcome<()>)>,
+{
+    let mut pause = PAUSE;
+    let mut tried: u32 = 0;
+    loop {
+        let mut session = link.prepared().await?.client().start_session().await?;
+        session.start_transaction().await?;
+        let (session, outcome) = work(session).await;
+        match end(session, outcome).await {
+            Err(fault) if fault.is_transient() => tried += 1,
+            done => return done,
+        }
+        // Those who were in each other's way do not meet again at once.
+        let share = rand::rng().random_range(0.5..1.5);
+        tokio::time::sleep(pause.mul_f64(share)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        if tried.is_multiple_of(PATIENCE) {
+            undo_abandoned(link).await;
+        }
+    }
 }
 
-impl<'a> Tries<'a> {
-    pub(crate) fn new(link: &'a Link) -> Self {
-        Self { link, pause: PAUSE, tried: 0 }
-    }
-
-    /// A session in a fresh transaction. Read and write concern are those of the client. When the
-    /// session is dropped unfinished the transaction is undone.
-    pub(crate) async fn begin(&self) -> Outcome<ClientSession> {
-        let mut session = self.link.prepared().await?.client().start_session().await?;
-        session.start_transaction().await?;
-        Ok(session)
-    }
-
-    /// Commits when `outcome` is a success, else undoes all; `None`: another try is due.
-    pub(crate) async fn finish<T>(
-        &mut self,
-        session: &mut ClientSession,
-        outcome: Outcome<T>,
-    ) -> Outcome<Option<T>> {
-        let fault = match outcome {
-            Ok(done) => match commit(session).await {
-                Ok(()) => return Ok(Some(done)),
-                Err(fault) => fault,
-            },
-            Err(fault) => {
-                // One that the server does not hear of it undoes by itself.
-                let _ = session.abort_transaction().await;
-                fault
-            }
-        };
-        if !fault.is_transient() {
-            return Err(fault);
-        }
-        self.rest().await;
-        Ok(None)
-    }
-
-    /// Those who were in each other's way do not meet again at once.
-    pub(crate) async fn rest(&mut self) {
-        let share = rand::rng().random_range(0.5..1.5);
-        tokio::time::sleep(self.pause.mul_f64(share)).await;
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        self.tried += 1;
-        if self.tried.is_multiple_of(PATIENCE) {
-            undo_abandoned(self.link).await;
+/// Commits what was a success, else undoes all.
+async fn end(mut session: ClientSession, outcome: Outcome<()>) -> Outcome<()> {
+    match outcome {
+        Ok(()) => commit(&mut session).await,
+        Err(fault) => {
+            // One that the server does not hear of it undoes by itself.
+            let _ = session.abort_transaction().await;
+            Err(fault)
         }
     }
 }
@@ -88,7 +66,7 @@ impl<'a> Tries<'a> {
 /// Commits; again as long as it is not known whether that has happened.
 async fn commit(session: &mut ClientSession) -> Outcome<()> {
     loop {
-        match session.commit_transaction().await.map_err(crate::fault::Fault::Mongo) {
+        match session.commit_transaction().await.map_err(Fault::Mongo) {
             Err(fault) if fault.is_commit_unknown() && !fault.is_transient() => {
                 tokio::time::sleep(PAUSE).await;
             }
