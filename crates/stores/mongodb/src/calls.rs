@@ -118,11 +118,6 @@ impl MongoStore {
         let calls = self.collection(CALLS).await?;
         let document = Record::new(call, 1)?.into_document(key);
         let limit = limit(call);
-        if let (Some(_), Some(key)) = (limit, key)
-            && let Some(known) = known_key(&calls, call, key, ReadConcern::majority()).await?
-        {
-            return Ok(known);
-        }
         for _ in 0..INSERT_TRIES {
             let inserted = match limit {
                 None => calls.insert_one(&document).await.map(drop).map_err(Fault::from),
@@ -135,7 +130,7 @@ impl MongoStore {
             };
             // That a key is known comes before that the room is taken, and that before a full trunk.
             if let Some(key) = key
-                && let Some(known) = known_key(&calls, call, key, ReadConcern::local()).await?
+                && let Some(known) = known_key(&calls, call, key).await?
             {
                 return Ok(known);
             }
@@ -284,17 +279,19 @@ async fn key_holder(
 /// What the key was used for before `call` came with it. A key that has expired by then is taken
 /// from the call that used it.
 ///
-/// After an insert that met the key it is read as it is stored now, not what a majority has already:
-/// the insert that was quicker may still be on its way to it.
+/// A majority read would not find the call of an insert that was quicker and is still on its way to
+/// the others; a local read finds it while a failover can still take it away. So what is found is
+/// read once more, as it is when a majority has it. That makes the primary write: not for nothing.
 async fn known_key(
     calls: &Collection<Document>,
     call: &Call,
     key: &IdempotencyKey,
-    concern: ReadConcern,
 ) -> Outcome<Option<Inserted>> {
-    let account = &call.order.account_id;
-    let holder = key_holder(calls, account, &key.key, concern).await?;
-    let Some(holder) = holder else { return Ok(None) };
+    let find = async |concern| key_holder(calls, &call.order.account_id, &key.key, concern).await;
+    if find(ReadConcern::local()).await?.is_none() {
+        return Ok(None);
+    }
+    let Some(holder) = find(ReadConcern::linearizable()).await? else { return Ok(None) };
     if holder.key.expires_at > call.order.created_at {
         let (room_name, fingerprint) = holder.known();
         return Ok(Some(Inserted::Known { room_name, fingerprint }));

@@ -15,22 +15,8 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::answer;
 use crate::database::{LONG, stored};
-
-/// What the store answers once it is available.
-macro_rules! answer {
-    ($ask:expr) => {{
-        let answered = async {
-            loop {
-                match $ask.await {
-                    Err(error) if error.kind == ErrorKind::Unavailable => {}
-                    answer => return answer,
-                }
-            }
-        };
-        timeout(LONG, answered).await.expect("the store works again")
-    }};
-}
 
 /// Where a call holds the marks of all its saves.
 const MARKS: &str = "marks";

@@ -1,6 +1,7 @@
 //! A set of three whose primary is lost in the middle of writes.
 
 mod claims;
+mod known;
 mod ledger;
 
 use std::sync::Arc;
@@ -13,6 +14,22 @@ use tokio::sync::{Mutex, MutexGuard};
 use self::ledger::Ledger;
 use crate::database::Database;
 use crate::member::ReplicaSet;
+
+/// What the store answers once it is available.
+macro_rules! answer {
+    ($ask:expr) => {{
+        let answered = async {
+            loop {
+                match $ask.await {
+                    Err(error) if error.kind == ErrorKind::Unavailable => {}
+                    answer => return answer,
+                }
+            }
+        };
+        tokio::time::timeout($crate::database::LONG, answered).await.expect("the store works again")
+    }};
+}
+use answer;
 
 /// Acknowledged writes that are waited for before a fault, and behind it.
 const ENOUGH: usize = 200;
