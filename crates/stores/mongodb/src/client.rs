@@ -43,7 +43,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Parses the URL. A `mongodb+srv` name that cannot be resolved now is resolved later.
+    /// Parses the URL. A `mongodb+srv` name that cannot be resolved in time is resolved later.
     pub(crate) async fn open(settings: MongoSettings) -> Outcome<Self> {
         let link = Self {
             settings,
@@ -55,13 +55,14 @@ impl Link {
             queues: std::array::from_fn(|_| Mutex::new(())),
             hasher: RandomState::new(),
         };
-        match link.connected().await {
-            Ok(_) => {}
-            Err(fault) if fault.describe().0 == ErrorKind::Unavailable => {
-                let (_, error) = fault.describe();
-                tracing::warn!(%error, "the database cannot be found yet");
-            }
-            Err(fault) => return Err(fault),
+        let error = match tokio::time::timeout(link.operation_timeout(), link.connected()).await {
+            Ok(Ok(_)) => None,
+            Ok(Err(fault)) if fault.kind() == ErrorKind::Unavailable => Some(fault.describe().1),
+            Ok(Err(fault)) => return Err(fault),
+            Err(_) => Some("its name is not resolved in time".to_owned()),
+        };
+        if let Some(error) = error {
+            tracing::warn!(error, "the database cannot be found yet");
         }
         Ok(link)
     }
@@ -113,8 +114,8 @@ impl Link {
 
     /// Lets one transaction on `trunk` after the other pass.
     pub(crate) fn queue(&self, trunk: &str) -> &Mutex<()> {
-        let place = usize::try_from(self.hasher.hash_one(trunk) % 64).unwrap_or(0);
-        &self.queues[place % QUEUES]
+        let [place, ..] = self.hasher.hash_one(trunk).to_le_bytes();
+        &self.queues[usize::from(place) % QUEUES]
     }
 
     /// Lets go of all connections. Operations that are under way fail.
@@ -154,8 +155,14 @@ async fn options(settings: &MongoSettings) -> Outcome<ClientOptions> {
 /// What the driver says of a URL can quote a part of it, and a password that is not encoded can be
 /// in many parts: its words are told only when they hold nothing of what may be one.
 fn bad_url(url: &str, error: mongodb::error::Error) -> Fault {
-    let DriverKind::InvalidArgument { message, .. } = error.kind.as_ref() else {
-        return Fault::Mongo(error);
+    let message = match error.kind.as_ref() {
+        DriverKind::InvalidArgument { message, .. } => message,
+        // The only file that is read without a word of its own.
+        DriverKind::Io(error) => {
+            let message = format!("the file of tlsCertificateKeyFile cannot be read: {error}");
+            return Fault::decided(ErrorKind::Refused, message);
+        }
+        _ => return Fault::Mongo(error),
     };
     let detail = if may_quote(url, message) { String::new() } else { format!(" ({message})") };
     let message = format!(
