@@ -119,8 +119,11 @@ const PASSING: [i32; 28] = [
 ];
 const RECOVERING: i32 = 13_436;
 
-/// Codes of a request that the server will never take: not allowed, not supported, too large.
-const REFUSED: [i32; 12] = [8_000, 13, 18, 20, 31, 59, 72, 115, 303, 10_334, 17_419, 17_420];
+/// Without a user, or with one who lacks the right.
+const UNAUTHORIZED: i32 = 13;
+
+/// Codes of a request that the server will never take: not supported, too large.
+const REFUSED: [i32; 11] = [8_000, 18, 20, 31, 59, 72, 115, 303, 10_334, 17_419, 17_420];
 
 /// All codes that an error holds.
 fn codes(error: &DriverError) -> Vec<i32> {
@@ -179,22 +182,20 @@ fn describe(error: &DriverError) -> (ErrorKind, String) {
         K::Io(error) => {
             (ErrorKind::Unavailable, format!("the connection to the database failed: {error}"))
         }
-        K::ConnectionPoolCleared { .. } => {
-            (ErrorKind::Unavailable, "the connection to the database was lost".to_owned())
-        }
-        K::ServerSelection { message, .. } => {
-            (ErrorKind::Unavailable, unreachable_primary(message))
-        }
-        K::DnsResolve { message, .. } => (
-            ErrorKind::Unavailable,
-            format!("the name of the database cannot be resolved: {message}"),
-        ),
+        // Both can be the echo of another operation's failure.
+        K::ConnectionPoolCleared { message, .. } => match refused_user(message) {
+            Some(failure) => wrong_user(failure),
+            None => (ErrorKind::Unavailable, "the connection to the database was lost".to_owned()),
+        },
+        K::ServerSelection { message, .. } => match refused_user(message) {
+            Some(failure) => wrong_user(failure),
+            None => (ErrorKind::Unavailable, unreachable_primary(message)),
+        },
+        K::DnsResolve { message, .. } => (ErrorKind::Unavailable, unresolved(message)),
         K::Shutdown => (ErrorKind::Unavailable, "the store is closed".to_owned()),
-        K::Authentication { message, .. } => {
-            (ErrorKind::Refused, format!("the database refused user or password: {message}"))
-        }
+        K::Authentication { message, .. } => wrong_user(message),
         K::InvalidTlsConfig { message, .. } => {
-            (ErrorKind::Refused, format!("the TLS settings of the database are wrong: {message}"))
+            (ErrorKind::Refused, format!("the TLS options in store.url are wrong: {message}"))
         }
         K::IncompatibleServer { message, .. } => {
             (ErrorKind::Refused, format!("the database does not fit: {message}"))
@@ -218,6 +219,35 @@ fn describe(error: &DriverError) -> (ErrorKind, String) {
 pub(crate) const NO_REPLICA_SET: &str = "the database is no replica set, which transactions need: \
     start mongod with --replSet and run rs.initiate() once, also for a single server";
 
+/// How the driver begins what it says of a user who was refused.
+const REFUSED_USER: [&str; 2] = ["SCRAM failure: ", "MONGODB-X509 failure: "];
+
+/// The part of what the driver says that tells of a refused user.
+fn refused_user(message: &str) -> Option<&str> {
+    let begin = REFUSED_USER.into_iter().find_map(|begin| message.find(begin))?;
+    message.get(begin..)?.split(", labels: ").next()
+}
+
+fn wrong_user(failure: &str) -> (ErrorKind, String) {
+    let message = format!(
+        "the database refused the user or the password in store.url ({failure}); a user that was \
+         made in another database than the one of the URL needs authSource"
+    );
+    (ErrorKind::Refused, message)
+}
+
+/// The driver prints the whole query: told are the kind of record and the name.
+fn unresolved(message: &str) -> String {
+    let between = |start: &str, end: char| {
+        message.split_once(start).and_then(|(_, rest)| rest.split_once(end)).map(|(part, _)| part)
+    };
+    let what = "the name of the database cannot be resolved";
+    match (between("query_type: ", ','), between("Name(\"", '"')) {
+        (Some(kind), Some(name)) => format!("{what}: DNS has no {kind} record of {name}"),
+        _ => format!("{what}: {message}"),
+    }
+}
+
 /// What the driver says is long: all it knows of each server. Told are the addresses, and why each
 /// is no primary.
 fn unreachable_primary(message: &str) -> String {
@@ -236,16 +266,36 @@ fn unreachable_primary(message: &str) -> String {
 /// How many servers a message names.
 const TOLD: usize = 4;
 
+const TRUSTED: &str = "tlsCAFile in store.url names the authority to be trusted";
+
+/// Words of a handshake that failed, and which option of the URL it may be about.
+const TLS_HINTS: [(&str, &str); 5] = [
+    ("UnknownIssuer", TRUSTED),
+    // Of an authority that has the name of the one that is trusted.
+    ("BadSignature", TRUSTED),
+    (
+        "close_notify",
+        "a server that asks for a certificate needs tlsCertificateKeyFile in store.url",
+    ),
+    ("unexpected end of file", "a server that speaks TLS only needs tls=true in store.url"),
+    ("tls handshake eof", "it may not speak TLS, as tls=true in store.url asks for"),
+];
+
 /// The driver's text about one server, from its address on.
 fn server(text: &str) -> String {
     let cut = |text: &str, end: &str| -> String {
-        text.split(end).next().unwrap_or_default().chars().take(100).collect()
+        text.split(end).next().unwrap_or_default().chars().take(200).collect()
     };
     let address = cut(text, ", Type: ");
     let kind = text.split(", Type: ").nth(1).map(|rest| cut(rest, ",")).unwrap_or_default();
     if let Some((_, error)) = text.split_once(", Error: Kind: ") {
         let error = cut(error, ", labels: ");
-        return format!("{address}: {}", error.strip_prefix("I/O error: ").unwrap_or(&error));
+        let error = error.strip_prefix("I/O error: ").unwrap_or(&error);
+        let hint = TLS_HINTS.into_iter().find(|(words, _)| error.contains(words));
+        return match hint {
+            Some((_, hint)) => format!("{address}: {error} ({hint})"),
+            None => format!("{address}: {error}"),
+        };
     }
     match kind.trim_end_matches([' ', '}', ']']) {
         "RsGhost" => format!("{address} waits for rs.initiate()"),
@@ -268,6 +318,13 @@ fn by_code(error: &DriverError) -> (ErrorKind, String) {
     }
     if has(&[DUPLICATE_KEY]) {
         return (ErrorKind::Exists, format!("it exists ({name})"));
+    }
+    if has(&[UNAUTHORIZED]) {
+        let needed = "store.url needs a user with the role readWrite on its database";
+        return (
+            ErrorKind::Refused,
+            format!("the database refused the request ({name}): {needed}"),
+        );
     }
     if has(&REFUSED) {
         return (ErrorKind::Refused, format!("the database refused the request ({name})"));

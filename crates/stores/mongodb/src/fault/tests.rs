@@ -115,3 +115,30 @@ fn a_missing_primary_is_told_in_short() {
     let many = "{ Address: a:1, Type: Unknown }".repeat(9);
     assert!(unreachable_primary(&many).ends_with("a:1 is no primary; and others"));
 }
+
+/// As the driver of version 3.9 says it.
+#[test]
+fn a_name_without_records_is_told_in_short() {
+    let none = "DNS error: no records found for Query { name: Name(\"_mongodb._tcp.db.invalid.\"), \
+        query_type: SRV, query_class: IN }";
+    assert_eq!(
+        unresolved(none),
+        "the name of the database cannot be resolved: DNS has no SRV record of _mongodb._tcp.db.invalid."
+    );
+    let late = "request timed out";
+    assert!(unresolved(late).ends_with(": request timed out"));
+}
+
+/// One operation is told of the refusal, others meet what it has left behind.
+#[test]
+fn the_echo_of_a_refused_user_is_a_refusal_too() {
+    let selection = "Server selection timeout: No available servers. Topology: { Type: Unknown, \
+        Servers: [ { Address: 127.0.0.1:37993, Type: Unknown, Error: Kind: SCRAM failure: \
+        Authentication failed., labels: {}, source: None, server response: None } ] }";
+    let cleared = "Connection pool for 127.0.0.1:37993 cleared because another operation failed \
+        with: SCRAM failure: Authentication failed.";
+    for message in [selection, cleared] {
+        assert_eq!(refused_user(message), Some("SCRAM failure: Authentication failed."));
+    }
+    assert_eq!(refused_user("Connection refused (os error 111)"), None);
+}

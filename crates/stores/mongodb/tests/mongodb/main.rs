@@ -18,6 +18,7 @@ mod member;
 mod nodes;
 mod opening;
 mod plans;
+mod security;
 
 outdial_testkit::store_conformance!(async || {
     let database = database::Database::fresh();

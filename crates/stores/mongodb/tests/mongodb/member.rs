@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{ExitStatus, Stdio};
 
 use mongodb::bson::{Document, doc};
-use mongodb::options::{ClientOptions, ServerAddress};
+use mongodb::options::ClientOptions;
 use mongodb::{Client, Database};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -32,25 +32,46 @@ pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>
     timeout(LONG, answered).await.unwrap_or_else(|_| panic!("there is no {what}"))
 }
 
+/// How a server is started, besides what all have in common.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Setup {
+    /// Options of mongod.
+    pub(crate) arguments: Vec<String>,
+    /// Options of the URL, without which it cannot be reached.
+    pub(crate) url_options: String,
+}
+
+impl Setup {
+    /// One that waits to be made part of a set.
+    pub(crate) fn in_set() -> Self {
+        Self::default().with(["--replSet", SET])
+    }
+
+    /// The same with more options of mongod.
+    pub(crate) fn with<const N: usize>(mut self, arguments: [&str; N]) -> Self {
+        self.arguments.extend(arguments.map(str::to_owned));
+        self
+    }
+}
+
 /// A mongod with a folder of its own.
 pub(crate) struct Member {
     pub(crate) address: SocketAddr,
-    in_set: bool,
+    setup: Setup,
     folder: TempDir,
     process: Child,
 }
 
 impl Member {
-    /// Starts one that waits to be made part of a set, or stays alone.
-    pub(crate) async fn start(in_set: bool) -> Self {
+    pub(crate) async fn start(setup: Setup) -> Self {
         let mut folder = tempfile::tempdir().unwrap();
         // Another program may take the port between this and the server's start.
         for _ in 0..10 {
             let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
             let address = free.local_addr().unwrap();
             drop(free);
-            let process = spawn(&folder, address, in_set);
-            let mut member = Self { address, in_set, folder, process };
+            let process = spawn(&folder, address, &setup.arguments);
+            let mut member = Self { address, setup: setup.clone(), folder, process };
             if member.answers().await {
                 return member;
             }
@@ -66,7 +87,7 @@ impl Member {
 
     /// Starts it again at the same place with the same content.
     pub(crate) async fn restart(&mut self) {
-        self.process = spawn(&self.folder, self.address, self.in_set);
+        self.process = spawn(&self.folder, self.address, &self.setup.arguments);
         assert!(self.answers().await, "mongod did not come back");
     }
 
@@ -79,10 +100,9 @@ impl Member {
 
     /// Its `admin` database, whatever the state of the set.
     pub(crate) async fn admin(&self) -> Database {
-        let mut options = ClientOptions::builder()
-            .hosts(vec![ServerAddress::parse(self.address.to_string()).unwrap()])
-            .build();
-        options.direct_connection = Some(true);
+        let Self { address, setup: Setup { url_options, .. }, .. } = self;
+        let url = format!("mongodb://{address}/?directConnection=true{url_options}");
+        let mut options = ClientOptions::parse(url).await.unwrap();
         options.server_selection_timeout = Some(LONG);
         Client::with_options(options).unwrap().database("admin")
     }
@@ -113,12 +133,9 @@ impl Member {
     }
 }
 
-fn spawn(folder: &TempDir, address: SocketAddr, in_set: bool) -> Child {
-    let mut command = Command::new(stack("STACK_MONGOD"));
-    if in_set {
-        command.args(["--replSet", SET]);
-    }
-    command
+fn spawn(folder: &TempDir, address: SocketAddr, arguments: &[String]) -> Child {
+    Command::new(stack("STACK_MONGOD"))
+        .args(arguments)
         .args(["--bind_ip", "127.0.0.1", "--port", &address.port().to_string()])
         .args(["--wiredTigerCacheSizeGB", "0.25", "--nounixsocket"])
         .args(["--setParameter", "enableTestCommands=1"])
@@ -143,8 +160,13 @@ impl ReplicaSet {
     pub(crate) async fn start(size: usize) -> Self {
         let mut members = Vec::new();
         for _ in 0..size {
-            members.push(Member::start(true).await);
+            members.push(Member::start(Setup::in_set()).await);
         }
+        Self::of(members).await
+    }
+
+    /// Makes a set of servers that wait for that, and waits until it has a primary.
+    pub(crate) async fn of(members: Vec<Member>) -> Self {
         let hosts: Vec<_> = (0_i32..)
             .zip(&members)
             .map(|(id, member)| doc! {"_id": id, "host": member.address.to_string()})
@@ -161,7 +183,8 @@ impl ReplicaSet {
     /// Where clients connect.
     pub(crate) fn url(&self) -> String {
         let hosts: Vec<_> = self.members.iter().map(|member| member.address.to_string()).collect();
-        format!("mongodb://{}/?replicaSet={SET}", hosts.join(","))
+        let options = &self.members[0].setup.url_options;
+        format!("mongodb://{}/?replicaSet={SET}{options}", hosts.join(","))
     }
 
     /// The place of the primary once it is another one than `old`.

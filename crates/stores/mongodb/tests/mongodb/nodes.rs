@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use mongodb::Client;
 use mongodb::bson::doc;
+use mongodb::options::ClientOptions;
 use outdial_domain::ports::{Calls, IdempotencyKey, Inserted};
 use outdial_domain::{AccountId, Call, ErrorKind, NodeId, TrunkId};
 use outdial_mongodb::MongoStore;
@@ -14,7 +15,7 @@ use outdial_testkit::sample;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::database::{Database, LONG};
+use crate::database::{Database, LONG, settings};
 
 /// Stores that know nothing of each other.
 async fn stores(database: &Database, count: usize) -> Vec<Arc<MongoStore>> {
@@ -151,7 +152,11 @@ async fn together_they_keep_starts_apart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_was_left_open_is_undone() {
     let database = Database::fresh();
-    let mut settings = database.settings();
+    undoes_what_a_dead_node_left_open(&database.url, &database.name).await;
+}
+
+pub(crate) async fn undoes_what_a_dead_node_left_open(url: &str, database: &str) {
+    let mut settings = settings(url);
     settings.operation_timeout = Duration::from_secs(2);
     let store = MongoStore::open(settings).await.unwrap();
     store.prepare().await.unwrap();
@@ -161,15 +166,12 @@ async fn a_transaction_that_was_left_open_is_undone() {
     of_the_dead.owner = Some(NodeId::random());
     store.save(&mut of_the_dead).await.unwrap();
 
-    let url = format!(
-        "{}{}appName=outdial",
-        database.url,
-        if database.url.ends_with('?') { "" } else { "&" }
-    );
-    let dead = Client::with_uri_str(&url).await.unwrap();
+    let mut options = ClientOptions::parse(url).await.unwrap();
+    options.app_name = Some("outdial".to_owned());
+    let dead = Client::with_options(options).unwrap();
     let mut session = dead.start_session().await.unwrap();
     session.start_transaction().await.unwrap();
-    let raw = dead.database(&database.name);
+    let raw = dead.database(database);
     for (collection, id) in
         [("trunk_channels", trunk.as_str()), ("calls", of_the_dead.room_name().as_str())]
     {

@@ -11,7 +11,7 @@ use outdial_mongodb::MongoStore;
 use tokio::task::JoinSet;
 
 use crate::database::{Database, LONG, settings, stack, stored};
-use crate::member::{Member, ReplicaSet, until};
+use crate::member::{Member, ReplicaSet, Setup, until};
 
 /// The collections with the keys of their indexes.
 async fn indexes(database: &Database) -> Vec<(String, Vec<IndexModel>)> {
@@ -104,14 +104,14 @@ async fn a_newer_schema_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_alone_is_refused() {
-    let member = Member::start(false).await;
+    let member = Member::start(Setup::default()).await;
     let error = refusal(&format!("mongodb://{}/", member.address)).await;
     assert_says(&error, ErrorKind::Refused, &["--replSet", "rs.initiate()"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_set_that_was_not_initiated_is_waited_for() {
-    let member = Member::start(true).await;
+    let member = Member::start(Setup::in_set()).await;
     let error = refusal(&format!("mongodb://{}/", member.address)).await;
     assert_says(&error, ErrorKind::Unavailable, &["rs.initiate()"]);
 }
