@@ -95,12 +95,31 @@ fn file_entries(sources: &Sources) -> Result<Vec<(String, Entry)>, SettingsError
     let text = std::fs::read_to_string(sources.folder.join(&path)).map_err(|error| {
         SettingsError::one(format!("the settings file {} cannot be read: {error}", path.display()))
     })?;
-    let table = File::from_str(&text, FileFormat::Toml).collect().map_err(|error| {
-        SettingsError::one(format!("the settings file {} is not TOML: {error}", path.display()))
+    let table = table_of(&text).map_err(|(place, rule)| {
+        SettingsError::one(format!("{}{place} is not TOML: {rule}", path.display()))
     })?;
     let origin = Origin::File(path);
     let entries = flatten(table).into_iter();
     Ok(entries.map(|(key, value)| (key, Entry { value, origin: origin.clone() })).collect())
+}
+
+/// Reads TOML; an error is its place, as `:line:column`, and the rule. Neither quotes the text: a
+/// secret may stand where it breaks off.
+fn table_of(text: &str) -> Result<Map<String, Value>, (String, String)> {
+    if let Err(error) = toml::de::DeTable::parse(text) {
+        let rule = error.message().to_owned();
+        return Err((error.span().map_or_else(String::new, |span| place(text, span.start)), rule));
+    }
+    let table = File::from_str(text, FileFormat::Toml).collect();
+    table.map_err(|_| (String::new(), "it holds a number that is too large".to_owned()))
+}
+
+/// `:line:column`, both counted from 1.
+fn place(text: &str, offset: usize) -> String {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |start| start.chars().count()) + 1;
+    format!(":{line}:{column}")
 }
 
 /// A file that was named must exist; the one in the working directory need not.
@@ -142,7 +161,8 @@ fn variable_entries(sources: &Sources) -> Result<Vec<(String, Entry)>, SettingsE
         let table = source
             .source(Some(one))
             .collect()
-            .map_err(|error| SettingsError::one(format!("{name} (environment): {error}")))?;
+            // Its value may be a secret.
+            .map_err(|_| SettingsError::one(format!("{name} (environment) cannot be read")))?;
         for (key, value) in table {
             entries.push((key, Entry { value, origin: Origin::Variable(name.clone()) }));
         }

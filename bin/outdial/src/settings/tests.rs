@@ -384,6 +384,67 @@ fn secrets_are_never_shown() {
 }
 
 #[test]
+fn what_is_wrong_is_told_without_quoting_a_secret() {
+    const HUSH: &str = "hu5h";
+    let told = |file: &str, expect: &str| {
+        let problem = problem(&file.replace("HUSH", HUSH), &[]);
+        assert!(problem.starts_with(expect), "{problem}");
+        assert!(!problem.to_lowercase().contains(HUSH), "{problem}");
+    };
+    for (line, column, rule) in [
+        ("api_secret = HUSH", 14, "string values must be quoted, expected literal string"),
+        ("api_secret = \"HUSH", 19, "invalid basic string, expected `\"`"),
+        ("api_secret = \"HUSH\\q\"", 20, "missing escaped value, expected "),
+        ("api_secret = \"HUSH\"HUSH\"", 20, "unexpected key or value, expected newline, `#`"),
+        ("api_secret HUSH", 12, ""),
+        ("api_secret \"HUSH\"", 12, ""),
+        ("api_secret = [\"HUSH\"", 21, "unclosed array, expected `]`"),
+        ("api_secret = { a = \"HUSH\"", 26, "unclosed inline table, expected `}`"),
+        ("api_secret = \"HUSH\"\n\u{fc} = \"HUSH\"", 1, "invalid unquoted key, expected "),
+        ("api_secret = \"HUSH\"\napi_secret = \"HUSH\"", 1, "duplicate key"),
+        ("api_secret = 2020-13-01T00:HUSH", 14, ""),
+    ] {
+        let number = 2 + line.matches('\n').count();
+        let expect = format!("outdial.toml:{number}:{column} is not TOML: {rule}");
+        told(&format!("[livekit]\n{line}"), &expect);
+    }
+    told(
+        "[livekit]\napi_secret = 99999999999999999999",
+        "outdial.toml is not TOML: it holds a num",
+    );
+    for (key, wrong) in [
+        ("livekit.api_secret", "true"),
+        ("livekit.api_secret", "[\"HUSH\"]"),
+        ("recordings.s3_secret_key", "[\"HUSH\"]"),
+        ("secrets.master_key", "\"HUSH\""),
+        ("secrets.master_key", "[\"HUSH\"]"),
+    ] {
+        told(&format!("{key} = {wrong}"), &format!("{key} = \"***\" (outdial.toml): must be "));
+    }
+    let number = problem("livekit.api_secret = 80085", &[]);
+    assert_eq!(number, "livekit.api_secret = \"***\" (outdial.toml): must be a text in quotes");
+    for (line, key) in [
+        ("api_secrets = \"HUSH\"", "livekit.api_secrets"),
+        ("api_secret = \"HUSH\"\nkey = \"HUSH\"", "livekit.key"),
+        ("api_secret.is = \"HUSH\"", "livekit.api_secret.is"),
+    ] {
+        told(&format!("[livekit]\n{line}"), &format!("{key} (outdial.toml) is no setting"));
+    }
+    told("livekit = \"HUSH\"", "livekit (outdial.toml) is a section, not a setting");
+
+    for name in ["LIVEKIT__API_SECRETS", "LIVEKIT", "LIVEKIT__API_SECRET__X", "SECRETS__MASTER_KEY"]
+    {
+        let name = format!("OUTDIAL_{name}");
+        let problem = problem("", &[(&name, HUSH)]);
+        assert!(problem.contains(&name) && !problem.contains(HUSH), "{problem}");
+    }
+    let variables =
+        [("OUTDIAL_LIVEKIT__API_SECRET", HUSH), ("OUTDIAL_RECORDINGS__S3_SECRET_KEY", HUSH)];
+    let error = load("", &variables).unwrap_err().to_string();
+    assert!(error.starts_with("2 settings are wrong") && !error.contains(HUSH), "{error}");
+}
+
+#[test]
 fn a_file_that_was_named_must_be_there_and_be_toml() {
     let folder = tempfile::tempdir().unwrap();
     let mut sources = Sources { folder: folder.path().to_owned(), ..Sources::default() };
@@ -396,8 +457,7 @@ fn a_file_that_was_named_must_be_there_and_be_toml() {
     assert_eq!(error, "there is no settings file named.toml: --config names it");
     std::fs::write(folder.path().join("named.toml"), "[server\n").unwrap();
     let error = Settings::load(&sources).unwrap_err().to_string();
-    assert!(error.starts_with("the settings file named.toml is not TOML: "), "{error}");
-    assert!(error.contains("line 1"), "{error}");
+    assert!(error.starts_with("named.toml:1:8 is not TOML: unclosed table"), "{error}");
 }
 
 #[cfg(unix)]
