@@ -9,12 +9,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
-use outdial_domain::ports::{Observation, Store};
+use outdial_domain::ports::Observation;
 use outdial_domain::{
-    Call, Error, ErrorKind, HangUpReason, Hint, RecordingState, RoomName, Status, TranscriptLine,
-    Trunk,
+    Call, Error, ErrorKind, HangUpReason, Hint, RoomName, Status, TranscriptLine, Trunk,
 };
-
 use tokio::task::JoinHandle;
 
 use crate::Inner;
@@ -22,7 +20,6 @@ use crate::duty::{self, Duty, Known, LINGER};
 use crate::lease::Standing;
 use crate::live::{Entry, Mailbox, Request};
 use crate::recording::Kept;
-use crate::steps::bounded;
 use crate::watch::Passing;
 
 /// Why a worker stopped.
@@ -320,74 +317,20 @@ impl Worker {
     }
 
     pub(crate) async fn try_save(&mut self) -> Result<(), Error> {
-        let store = &self.engine.parts.store;
-        append(store.as_ref(), self.call.room_name(), &mut self.lines).await?;
+        self.append_lines().await?;
         // What others changed was read before: had they changed more, the version would tell.
         self.call.attention = false;
-        store.save(&mut self.call).await
+        self.engine.parts.store.save(&mut self.call).await
     }
 
-    /// Gives the call up, due again when something is left. `true` when it has to be gone on with:
-    /// it was changed meanwhile, or cannot be given up.
-    async fn leave(&mut self, stop: &Stop) -> bool {
-        while let Ok(hint) = self.mailbox.hints.try_recv() {
-            self.note(hint);
+    /// Appends lines that are not stored yet.
+    pub(crate) async fn append_lines(&mut self) -> Result<(), Error> {
+        if !self.lines.is_empty() {
+            let store = &self.engine.parts.store;
+            store.append(self.call.room_name(), &self.lines).await?;
+            self.lines.clear();
         }
-        let (at, duty) = self.next();
-        let now = self.now();
-        let mut call = self.call.clone();
-        call.due_at = match (stop, call.status()) {
-            (Stop::HandedOver, Status::Queued) => call.due_at,
-            (Stop::HandedOver, status) if status != Status::Ended => Some(now),
-            _ => Some(at).filter(|_| duty != Duty::Leave),
-        };
-        (call.owner, call.attention) = (None, false);
-        if let Some(keeper) = self.kept_by().filter(|node| self.engine.is_alive(node))
-            && let RecordingState::Pending { next_at, .. } = &mut call.recording
-        {
-            // It has not noticed that it has something to do.
-            *next_at = now;
-            (call.owner, call.attention) = (Some(keeper.clone()), true);
-        }
-        let store = self.engine.parts.store.clone();
-        let saved = match append(store.as_ref(), call.room_name(), &mut self.lines).await {
-            Ok(()) => store.save(&mut call).await,
-            Err(error) => Err(error),
-        };
-        match saved {
-            Ok(()) => {
-                self.call = call;
-                self.mailbox.seen.send_replace(Arc::new(self.call.clone()));
-                false
-            }
-            Err(error) if error.kind == ErrorKind::Conflict => match self.reconcile().await {
-                Ok(()) => true,
-                Err(_) => {
-                    self.let_go_of_leg().await;
-                    false
-                }
-            },
-            Err(error) => {
-                tracing::error!(room = ?self.call.room_name(), %error, "a call could not be given up; it is tried again");
-                self.known.unsaved_since = Some(now);
-                true
-            }
-        }
-    }
-
-    /// A leg that lives here would go on although its call is another node's.
-    pub(crate) async fn let_go_of_leg(&self) {
-        let over = self.call.status() == Status::Ended;
-        let Ok(backend) = self.engine.backend(self.call.order.route) else { return };
-        if over || !self.known.has_leg || !backend.provider.legs_are_local() {
-            return;
-        }
-        let (room, identity) = (self.call.room_name(), self.call.order.participant_identity());
-        let limit = self.engine.parts.policy.outside_timeout;
-        let hung_up = backend.provider.hang_up(room, &identity);
-        if let Err(error) = bounded(limit, "hang_up", hung_up).await {
-            tracing::warn!(?room, %error, "hanging up failed");
-        }
+        Ok(())
     }
 
     async fn save_what_is_left(&mut self) {
@@ -407,19 +350,6 @@ impl Worker {
 pub(crate) const LEASE_AGAIN: Duration = Duration::from_secs(1);
 /// How long a worker sleeps while nothing but its recording is left to be done.
 const KEEPING: Duration = Duration::from_secs(3600);
-
-/// Appends lines that are not stored yet.
-async fn append(
-    store: &dyn Store,
-    room: &RoomName,
-    lines: &mut Vec<TranscriptLine>,
-) -> Result<(), Error> {
-    if !lines.is_empty() {
-        store.append(room, lines).await?;
-        lines.clear();
-    }
-    Ok(())
-}
 
 /// Waits for the recording; never resolves when none is being kept.
 async fn finished(keeping: &mut Option<JoinHandle<Kept>>) -> Option<Kept> {
