@@ -31,18 +31,18 @@ impl Bridge {
 
     /// [`start`](Self::start) on a given port, perhaps one that LiveKit sends webhooks to.
     pub async fn start_at(port: u16, settings: &[(&str, &str)]) -> Self {
-        let (sip_port, media_ports) = (free_port(), media_ports());
-        let sip = sip_port.to_string();
-        let media = format!("{}-{}", media_ports.start(), media_ports.end());
-        let ours = [
-            ("sip.public_ip", "127.0.0.1"),
-            ("sip.bind", "127.0.0.1"),
-            ("sip.udp_port", &*sip),
-            ("sip.tcp_port", &*sip),
-            ("sip.rtp_ports", &*media),
-        ];
-        let settings = Stack::get().settings(&[&ours, settings].concat());
-        let outdial = Outdial::start_at(port, &settings).await;
+        let place = Place::free();
+        let outdial = Outdial::start_at(port, &place.settings(settings)).await;
+        let Place { sip_port, media_ports, .. } = place;
+        Self { outdial, sip_port, media_ports }
+    }
+
+    /// A further one on the store of this one, with the same admin's key.
+    pub async fn beside(&self, settings: &[(&str, &str)]) -> Self {
+        let place = Place::free();
+        let outdial = self.outdial.beside(&place.settings(settings));
+        outdial.restart_unready().await;
+        let Place { sip_port, media_ports, .. } = place;
         Self { outdial, sip_port, media_ports }
     }
 
@@ -50,6 +50,34 @@ impl Bridge {
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<Bridge> = OnceCell::const_new();
         SHARED.get_or_init(|| Box::pin(Self::start_at(Stack::get().bridge_port(), &[]))).await
+    }
+}
+
+/// Where a bridge listens.
+struct Place {
+    sip_port: u16,
+    media_ports: RangeInclusive<u16>,
+    sip: String,
+    media: String,
+}
+
+impl Place {
+    fn free() -> Self {
+        let (sip_port, media_ports) = (free_port(), media_ports());
+        let media = format!("{}-{}", media_ports.start(), media_ports.end());
+        Self { sip_port, media_ports, sip: sip_port.to_string(), media }
+    }
+
+    /// The settings of a server there, with others, which win.
+    fn settings<'a>(&'a self, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+        let ours = [
+            ("sip.public_ip", "127.0.0.1"),
+            ("sip.bind", "127.0.0.1"),
+            ("sip.udp_port", &*self.sip),
+            ("sip.tcp_port", &*self.sip),
+            ("sip.rtp_ports", &*self.media),
+        ];
+        Stack::get().settings(&[&ours, more].concat())
     }
 }
 

@@ -91,7 +91,8 @@ codes! {
     NotConfigured = "not_configured", INTERNAL_SERVER_ERROR;
     /// Something that should not happen; the log has more under the `x-request-id`.
     Internal = "internal", INTERNAL_SERVER_ERROR;
-    /// The phone's leg of a call in progress cannot be reached: nothing may have been sent.
+    /// The phone's leg of a call in progress cannot be reached: the message says whether something may
+    /// have been sent.
     LegUnavailable = "leg_unavailable", SERVICE_UNAVAILABLE;
     /// The server is stopping and takes no new calls.
     Stopping = "stopping", SERVICE_UNAVAILABLE;

@@ -227,7 +227,8 @@ impl From<EngineError> for ApiError {
             EngineError::Unconfigured(message) => Self::new(ErrorCode::NotConfigured, message),
             EngineError::CallFailed(call) => call_failed(*call),
             EngineError::LegUnavailable(error) => {
-                Self::new(ErrorCode::LegUnavailable, "the phone's leg cannot be reached now")
+                let message = format!("the phone's leg cannot be reached now: {}", error.message);
+                Self::new(ErrorCode::LegUnavailable, message)
                     .retry_after(Duration::from_secs(2))
                     .internal(error)
             }

@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::elsewhere;
 use crate::journal::{self, Journal};
 use crate::leg::{self, Command, Leg, Standing};
 use crate::plan::LegPlan;
@@ -202,24 +203,29 @@ impl Bridge {
     }
 
     /// Sends keys to the callee: as RFC 4733 events, or as SIP INFO where the callee takes no
-    /// events. Returns when they are on their way.
+    /// events. A leg that is not this bridge's is asked to by its room. Returns when they are on their
+    /// way.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] without a leg, [`ErrorKind::Conflict`] before its answer,
-    /// [`ErrorKind::Busy`] while too many keys wait.
-    pub async fn send_dtmf(&self, room: &RoomName, digits: &Digits) -> Result<()> {
-        let gone = || Error::new(ErrorKind::NotFound, "bridge.send_dtmf", "the call has no leg");
-        let entry = self.entry(room).ok_or_else(gone)?;
+    /// [`ErrorKind::NotFound`] without a leg, [`ErrorKind::Conflict`] before its answer and on hold,
+    /// [`ErrorKind::Refused`] when the callee takes none, [`ErrorKind::Busy`] while too many keys
+    /// wait, [`ErrorKind::Unavailable`] when the leg does not answer.
+    pub async fn send_dtmf(
+        &self,
+        room: &RoomName,
+        participant_identity: &str,
+        digits: &Digits,
+    ) -> Result<()> {
+        let Some(entry) = self.entry(room) else {
+            return elsewhere::press(&self.0, room, participant_identity, digits).await;
+        };
         let (reply, done) = oneshot::channel();
         let command = Command::Dtmf { digits: digits.clone(), reply };
-        entry.commands.send(command).await.map_err(|_| gone())?;
+        entry.commands.send(command).await.map_err(|_| elsewhere::no_leg())?;
         match tokio::time::timeout(DTMF_TIMEOUT, done).await {
             Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(gone()),
-            Err(_) => {
-                let message = "the leg did not answer in time";
-                Err(Error::new(ErrorKind::Unavailable, "bridge.send_dtmf", message))
-            }
+            Ok(Err(_)) => Err(elsewhere::no_leg()),
+            Err(_) => Err(elsewhere::no_answer()),
         }
     }
 

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod bridge;
+mod elsewhere;
 mod g711;
 mod journal;
 mod leg;

@@ -86,17 +86,16 @@ impl Engine {
             _ => return conflict("the call is not answered yet".to_owned()),
         }
         let provider = &self.inner.backend(call.order.route)?.provider;
-        let owner = call.owner.as_ref().filter(|owner| **owner != self.inner.parts.node);
-        if let Some(owner) = owner.filter(|_| provider.legs_are_local()) {
-            return conflict(format!("the phone's leg is at node {owner}: ask that node"));
-        }
         let identity = call.order.participant_identity();
         let limit = self.inner.parts.policy.outside_timeout;
         let sent = bounded(limit, "send_dtmf", provider.send_dtmf(room, &identity, digits)).await;
         let Err(error) = sent else { return Ok(call) };
+        let owner = call.owner.as_ref().filter(|owner| **owner != self.inner.parts.node);
         match error.kind {
-            // The end, or another node has the leg.
-            ErrorKind::NotFound => conflict("the phone is not in the call here".to_owned()),
+            ErrorKind::NotFound => conflict(match owner.filter(|_| provider.legs_are_local()) {
+                Some(owner) => format!("the phone cannot be found from here: ask node {owner}"),
+                None => "the phone is not in the call any more".to_owned(),
+            }),
             ErrorKind::Conflict | ErrorKind::Refused | ErrorKind::Busy => conflict(error.message),
             _ => Err(EngineError::LegUnavailable(error)),
         }

@@ -215,6 +215,21 @@ impl Room {
         topic: &str,
         reliable: bool,
     ) -> Result<(), RoomError> {
+        self.send_data_to(&[], payload, topic, reliable).await
+    }
+
+    /// Sends one data packet of at most 60,000 bytes to the participants with these identities only,
+    /// also to hidden ones; to everybody when there are none.
+    ///
+    /// # Errors
+    /// As [`Room::send_text`], or too large.
+    pub async fn send_data_to(
+        &self,
+        identities: &[&str],
+        payload: &[u8],
+        topic: &str,
+        reliable: bool,
+    ) -> Result<(), RoomError> {
         if payload.len() > MAX_PACKET {
             return Err(RoomError::TooLarge(payload.len()));
         }
@@ -223,8 +238,12 @@ impl Room {
             topic: Some(topic.to_owned()),
             ..Default::default()
         };
-        let value = Some(proto::data_packet::Value::User(user));
-        self.send(reliable, vec![proto::DataPacket { value, ..Default::default() }]).await
+        let packet = proto::DataPacket {
+            value: Some(proto::data_packet::Value::User(user)),
+            destination_identities: identities.iter().map(|&one| one.to_owned()).collect(),
+            ..Default::default()
+        };
+        self.send(reliable, vec![packet]).await
     }
 
     /// Sends a digit of DTMF to everybody: LiveKit's `SipDtmf`. A phone in the room dials it;

@@ -139,6 +139,15 @@ impl Media {
         ends.values().map(|code| char::from(DIGITS[usize::from(*code)])).collect()
     }
 
+    /// Waits until so many keys have been pressed, and gives them.
+    pub async fn hears_so_many_keys(&self, count: usize) -> String {
+        until("keys on the phone", async || {
+            let pressed = self.pressed();
+            if pressed.len() >= count { Ok(pressed) } else { Err(pressed) }
+        })
+        .await
+    }
+
     /// Waits until these keys have been pressed, no others.
     pub async fn hears_keys(&self, keys: &str) {
         until("keys on the phone", async || {

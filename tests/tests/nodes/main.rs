@@ -10,6 +10,7 @@ mod across;
 mod cut;
 mod disk;
 mod frozen;
+mod keys;
 mod killed;
 mod moving;
 mod pace;

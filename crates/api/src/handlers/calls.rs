@@ -144,7 +144,7 @@ pub(crate) async fn hang_up(
     responses(
         (status = 202, description = "The call as it is now; the digits are being sent.", body = Success<CallData>),
         (status = 404, description = "`call_not_found`."),
-        (status = 409, description = "`conflict`: the call is not answered yet, has ended, or its phone takes no digits now."),
+        (status = 409, description = "`conflict`: the call is not answered yet, has ended, is on hold, or its phone takes no digits now."),
         (status = 410, description = "`call_erased`."),
     ),
 )]

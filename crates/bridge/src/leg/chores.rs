@@ -8,6 +8,8 @@ use outdial_livekit::{CallStatus, attributes};
 use outdial_room::{Room, RoomError};
 use serde_json::json;
 
+use crate::elsewhere;
+
 /// The topic of data packets about the call, for agents.
 pub(crate) const CALL_EVENTS: &str = "outdial.call_events";
 /// More than a call brings while the room's server is slow; what comes beyond is dropped.
@@ -22,6 +24,8 @@ pub(crate) enum Chore {
     Event(&'static str),
     /// A key that the callee has pressed.
     Dtmf { code: u32, digit: char },
+    /// The answer to a node that has asked for keys.
+    Told { to: String, answer: String },
 }
 
 /// The chores of one leg. Each fails on its own: the call goes on.
@@ -75,6 +79,9 @@ async fn perform(room: &Room, chore: Chore) {
             room.send_data(packet.as_bytes(), CALL_EVENTS, true).await
         }
         Chore::Dtmf { code, digit } => room.send_dtmf(*code, &digit.to_string()).await,
+        Chore::Told { to, answer } => {
+            room.send_data_to(&[to.as_str()], answer.as_bytes(), elsewhere::TOLD, true).await
+        }
     };
     if let Err(error) = done {
         tracing::info!(%error, "the room could not be told of a call");

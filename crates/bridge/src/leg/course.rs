@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use ipnet::IpNet;
-use outdial_domain::{Digits, Hint, LegEnd};
+use outdial_domain::{Hint, LegEnd};
 use outdial_livekit::{CallStatus, attributes};
 use outdial_observer::{Attendant, Outbox};
 use outdial_room::{CloseReason, Events, Room, RoomEvent};
@@ -16,8 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::chores::{Chore, Chores};
-use super::{Command, Leg, ending, keys, phone, tail};
+use super::keys::Keys;
+use super::{Command, Leg, ending, phone, tail};
 use crate::bridge::lock;
+use crate::elsewhere;
 use crate::sdp::{self, Offer, Remote};
 
 /// A far side that does not answer our BYE or CANCEL is not waited for any longer.
@@ -31,6 +33,7 @@ pub(crate) struct Course {
     phone: phone::Handle,
     offer: Offer,
     dialog: Dialog,
+    keys: Keys,
     attendant: Attendant,
     outbox: Outbox,
     /// The SDP of a provisional answer, for a 200 without one.
@@ -69,6 +72,7 @@ impl Course {
             leg,
             phone,
             offer,
+            keys: Keys::new(dialog.clone()),
             dialog,
             attendant,
             outbox,
@@ -119,7 +123,7 @@ impl Course {
             self.hear_room(Some(event));
         }
         if end == LegEnd::Removed && is_open {
-            self.be_removed().await;
+            self.leg.be_removed(LAST_CHORES).await;
         }
         room.leave(ending::leave_reason(&end)).await;
         let Self { leg, phone, mut attendant, outbox, .. } = self;
@@ -175,6 +179,10 @@ impl Course {
                     Then::GoOn
                 }
                 () = chores.next() => Then::GoOn,
+                answer = self.keys.told() => {
+                    chores.push(answer);
+                    Then::GoOn
+                }
                 () = until(self.attendant.due()) => Then::GoOn,
                 () = sleep_until(self.deadline) => self.past_deadline(),
                 _ = &mut *from.delivering, if from.is_heard => {
@@ -364,11 +372,14 @@ impl Course {
             Some(RoomEvent::Closed(reason)) => reason,
             None => CloseReason::MediaStopped,
             Some(RoomEvent::Dtmf { code, .. }) => {
-                let digit = u8::try_from(code).ok().and_then(outdial_domain::Digit::from_code);
-                let digits = digit.and_then(|d| d.as_char().to_string().parse::<Digits>().ok());
-                if let Some(digits) = digits {
-                    keys::send(&self.phone, &self.dialog, &digits, None);
-                }
+                self.keys.of_room(&self.phone, code);
+                return true;
+            }
+            // Only hidden participants have no name: one of ours.
+            Some(RoomEvent::Data { participant_identity, topic, payload, .. })
+                if topic == elsewhere::ASKED && participant_identity.is_empty() =>
+            {
+                self.keys.asked(&self.phone, &payload);
                 return true;
             }
             Some(event) => {
@@ -396,18 +407,8 @@ impl Course {
         match command {
             Command::HangUp => self.hang_up(LegEnd::Removed),
             Command::Dtmf { digits, reply } => {
-                keys::send(&self.phone, &self.dialog, &digits, Some(reply));
+                self.keys.send(&self.phone, digits, Some(reply));
             }
-        }
-    }
-
-    /// Has the server take the leg out of the room, as it does with one of livekit-sip: by the reason
-    /// everybody can see that the call was ended on this side.
-    async fn be_removed(&self) {
-        let Leg { bridge, request, .. } = &self.leg;
-        let removing = bridge.livekit.remove(&request.room_name, &request.participant_identity);
-        if !matches!(timeout(LAST_CHORES, removing).await, Ok(Ok(()))) {
-            tracing::info!(room = ?request.room_name, "a leg leaves its room by itself");
         }
     }
 

@@ -10,7 +10,7 @@ mod tail;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use outdial_domain::ports::{DialRequest, Dialed, HintSink};
 use outdial_domain::{
@@ -237,6 +237,17 @@ impl Leg {
             offer: offer.to_bytes(),
             allowed: trunk.allowed_addresses.clone(),
         })
+    }
+
+    /// Has the server take the leg out of the room, as it does with one of livekit-sip: by the reason
+    /// everybody can see that the call was ended on this side. It is not waited for any longer than
+    /// `within`.
+    async fn be_removed(&self, within: Duration) {
+        let (livekit, request) = (&self.bridge.livekit, &self.request);
+        let removing = livekit.remove(&request.room_name, &request.participant_identity);
+        if !matches!(tokio::time::timeout(within, removing).await, Ok(Ok(()))) {
+            tracing::info!(room = ?request.room_name, "a leg leaves its room by itself");
+        }
     }
 
     /// Writes down what it takes to end the call should this process be killed.

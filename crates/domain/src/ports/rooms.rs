@@ -196,11 +196,14 @@ pub trait Provider: Send + Sync {
     /// their way, at the latest when the last has been handed over: they take up to a minute to be
     /// heard. What cannot be sent any more when the leg ends is dropped.
     ///
+    /// Any process may be asked, not only that which has dialled: what reaches the room reaches the leg.
+    ///
     /// Errors: [`NotFound`](crate::ErrorKind::NotFound) when there is no such leg,
-    /// [`Conflict`](crate::ErrorKind::Conflict) when it is not answered yet,
+    /// [`Conflict`](crate::ErrorKind::Conflict) when it is not answered yet or on hold,
     /// [`Refused`](crate::ErrorKind::Refused) when the callee's side takes no digits,
     /// [`Busy`](crate::ErrorKind::Busy) when too many wait,
-    /// [`Unavailable`](crate::ErrorKind::Unavailable) when the leg cannot be reached.
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) when the leg cannot be reached; the message says
+    /// whether something may have been sent.
     async fn send_dtmf(
         &self,
         room: &RoomName,

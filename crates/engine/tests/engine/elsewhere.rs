@@ -5,13 +5,13 @@ use std::sync::atomic::Ordering;
 
 use outdial_domain::ports::{Clock, LegLook};
 use outdial_domain::{
-    EndReason, Hint, LegEnd, Outcome, Route, Speaker, Status, TranscriptLine, TranscriptStatus,
-    WebhookState,
+    Digits, EndReason, ErrorKind, Hint, LegEnd, Outcome, RoomName, Route, Speaker, Status,
+    TranscriptLine, TranscriptStatus, WebhookState,
 };
 use outdial_engine::{EngineError, WatchEvent, WatchPosition};
 use tokio::sync::Notify;
 
-use crate::cluster::{Cluster, sleep};
+use crate::cluster::{Cluster, Member, sleep};
 
 #[tokio::test(start_paused = true)]
 async fn a_hang_up_reaches_the_owner() {
@@ -159,18 +159,46 @@ async fn a_webhook_is_sent_again_by_the_owner() {
     assert_eq!(b.sent(), 3);
 }
 
+/// How they get to the leg is the provider's business, also when the leg lives in its owner's process.
 #[tokio::test(start_paused = true)]
-async fn digits_go_through_any_node_unless_the_leg_lives_in_one() {
-    let (_cluster, a, b) = Cluster::of_two().await;
-    let call = a.answered(Route::Twilio).await;
-    let digits = "12#".parse().unwrap();
-    b.engine.send_dtmf(&b.account, call.room_name(), &digits).await.unwrap();
-    a.script.local.store(true, Ordering::SeqCst);
-    let error = b.engine.send_dtmf(&b.account, call.room_name(), &digits).await.unwrap_err();
-    let EngineError::Conflict(why) = error else { panic!("{error}") };
-    assert!(why.contains(&a.engine.node().to_string()), "{why}");
-    a.engine.send_dtmf(&a.account, call.room_name(), &digits).await.unwrap();
-    assert_eq!(a.script.count("send_dtmf"), 2);
+async fn digits_go_through_any_node() {
+    let digits: Digits = "12#".parse().unwrap();
+    for local in [false, true] {
+        let (_cluster, a, b) = Cluster::of_two().await;
+        a.script.local.store(local, Ordering::SeqCst);
+        let ringing = b.place(Route::Twilio, "0001").await;
+        let call = a.answered(Route::Twilio).await;
+        let room = call.room_name();
+        for node in [&a, &b] {
+            node.engine.send_dtmf(&node.account, room, &digits).await.unwrap();
+        }
+        assert_eq!(a.script.count("send_dtmf"), 2);
+        let refused = async |node: &Member, room: &RoomName| {
+            let error = node.engine.send_dtmf(&node.account, room, &digits).await.unwrap_err();
+            let EngineError::Conflict(why) = error else { panic!("{error}") };
+            why
+        };
+        assert_eq!(refused(&a, ringing.room_name()).await, "the call is not answered yet");
+        let fails = |kind| *a.script.fails.lock().unwrap() = vec![("send_dtmf", kind)];
+        for kind in [ErrorKind::Conflict, ErrorKind::Refused, ErrorKind::Busy] {
+            fails(kind);
+            assert_eq!(refused(&b, room).await, "as the test wants it");
+        }
+        fails(ErrorKind::NotFound);
+        let owner = a.engine.node().to_string();
+        assert_eq!(refused(&b, room).await.contains(&owner), local, "whom to ask");
+        assert!(!refused(&a, room).await.contains(&owner));
+        fails(ErrorKind::Unavailable);
+        let error = b.engine.send_dtmf(&b.account, room, &digits).await.unwrap_err();
+        assert!(matches!(error, EngineError::LegUnavailable(_)), "{error:?}");
+
+        a.legs(LegLook::Absent);
+        b.engine.hang_up(&b.account, room).await.unwrap();
+        b.status(room, Status::Ended).await;
+        let asked = a.script.count("send_dtmf");
+        assert_eq!(refused(&b, room).await, "the call has ended");
+        assert_eq!(a.script.count("send_dtmf"), asked);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -50,10 +50,10 @@ impl Provider for Direct {
     async fn send_dtmf(
         &self,
         room: &RoomName,
-        _participant_identity: &str,
+        participant_identity: &str,
         digits: &Digits,
     ) -> Result<()> {
-        self.bridge.send_dtmf(room, digits).await
+        self.bridge.send_dtmf(room, participant_identity, digits).await
     }
 
     /// The bridge has them.

@@ -166,9 +166,14 @@ impl Place<'_> {
         let token = livekit.dtmf_token(self.room, &identity).map_err(|error| error.message)?;
         let options = JoinOptions { timeout: JOIN_TIMEOUT, rejoin: false, ..Default::default() };
         let joining = Room::join(&self.keypads.media, livekit.url(), &token, options);
-        let (room, _) = joining.await.map_err(|error| error.to_string())?;
+        let (room, _) = joining.await.map_err(|error| unsent(&error).message)?;
         Ok(room)
     }
+}
+
+/// The room cannot be reached.
+pub(crate) fn unsent(why: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Unavailable, OPERATION, format!("nothing was sent: {why}"))
 }
 
 /// Sends digits at the pace at which they are played, so that pauses are where they should be.

@@ -173,7 +173,8 @@ impl Provider for Twilio {
         digits: &Digits,
     ) -> Result<()> {
         let error = |kind, why: &str| Err(Error::new(kind, keypad::OPERATION, why));
-        match self.livekit.leg(room, participant_identity).await? {
+        let leg = self.livekit.leg(room, participant_identity).await;
+        match leg.map_err(|error| keypad::unsent(&error.message))? {
             None => return error(ErrorKind::NotFound, "there is no such leg"),
             Some(leg) if leg.status == CallStatus::Active => {}
             Some(leg) if leg.status == CallStatus::Hangup => {
