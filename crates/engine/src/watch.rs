@@ -79,7 +79,7 @@ pub enum WatchEvent {
     },
 }
 
-/// Something that happens during a call and is not kept.
+/// Something that happens during a call, and is not kept; but a hold is for as long as it lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Passing {
     /// The callee's side has put the call on hold.
@@ -110,17 +110,21 @@ pub struct CallWatch {
     agent: Option<AgentState>,
     /// What has passed since the last news.
     passed: Vec<Passing>,
+    /// Whether a hold was told, and not yet that it is over.
+    is_held: bool,
 }
 
 /// A call that is worked on here.
 struct Live {
     entry: Entry,
     passing: broadcast::Receiver<Passing>,
+    /// What passed before is still to be told, as far as the record tells it.
+    is_fresh: bool,
 }
 
 impl Live {
     fn of(entry: Entry) -> Self {
-        Self { passing: entry.passing.subscribe(), entry }
+        Self { passing: entry.passing.subscribe(), entry, is_fresh: true }
     }
 }
 
@@ -130,7 +134,8 @@ const READ_AGAIN: Duration = Duration::from_secs(1);
 impl CallWatch {
     pub(crate) fn new(engine: Arc<Inner>, call: Call, position: WatchPosition) -> Self {
         let live = engine.live.find(call.room_name()).map(Live::of);
-        Self { engine, call: Arc::new(call), position, live, agent: None, passed: Vec::new() }
+        let (agent, passed) = (None, Vec::new());
+        Self { engine, call: Arc::new(call), position, live, agent, passed, is_held: false }
     }
 
     /// Waits for something new: events with the position behind each. `None` when the call has ended
@@ -180,12 +185,39 @@ impl CallWatch {
         if let Some(live) = &mut self.live {
             self.passed.extend(std::iter::from_fn(|| next_passing(&mut live.passing)));
         }
+        let passed = self.hold_on_record().into_iter().chain(std::mem::take(&mut self.passed));
+        let passed: Vec<_> = passed.filter(|event| self.is_news(*event)).collect();
         let position = self.position;
-        events.extend(self.passed.drain(..).map(|event| (position, WatchEvent::Passing(event))));
+        events.extend(passed.into_iter().map(|event| (position, WatchEvent::Passing(event))));
         if let Some((status, at)) = end {
             events.push(self.status(status, at));
         }
         Ok(events)
+    }
+
+    /// A hold or its end that the record tells and nobody else: the call is another node's, or it is
+    /// watched only now.
+    fn hold_on_record(&mut self) -> Option<Passing> {
+        let is_told = match &mut self.live {
+            Some(live) => !std::mem::take(&mut live.is_fresh),
+            None => false,
+        };
+        let facts = &self.call.facts;
+        match self.call.is_held() {
+            _ if is_told || self.call.status() != Status::InProgress => None,
+            true => facts.held_at.map(|at| Passing::Held { at }),
+            false => facts.resumed_at.map(|at| Passing::Resumed { at }),
+        }
+    }
+
+    /// Whether something that passed was not told already.
+    fn is_news(&mut self, event: Passing) -> bool {
+        let is_held = match event {
+            Passing::Held { .. } => true,
+            Passing::Resumed { .. } => false,
+            Passing::Dtmf { .. } => return true,
+        };
+        std::mem::replace(&mut self.is_held, is_held) != is_held
     }
 
     fn status(&mut self, status: Status, at: DateTime<Utc>) -> (WatchPosition, WatchEvent) {
@@ -198,7 +230,7 @@ impl CallWatch {
     async fn wait(&mut self) -> Result<bool> {
         let stopping = self.engine.stopping.clone();
         if let Some(live) = &mut self.live {
-            let Live { entry, passing } = live;
+            let Live { entry, passing, .. } = live;
             let goes_on = tokio::select! {
                 () = stopping.cancelled() => return Ok(false),
                 changed = entry.seen.changed() => changed.is_ok(),

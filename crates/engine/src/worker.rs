@@ -282,7 +282,8 @@ impl Worker {
             }
             return true;
         }
-        let standing = |call: &Call| (call.status(), call.facts.participant.is_some());
+        let standing =
+            |call: &Call| (call.status(), call.facts.participant.is_some(), call.is_held());
         let before = standing(&self.call);
         let news = self.call.apply(&hint);
         if news {

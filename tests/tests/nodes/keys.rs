@@ -77,8 +77,16 @@ async fn they_are_heard_once_and_in_order() {
     let held = there.press(&room, "3").await;
     assert_eq!(held.refused(409), "conflict");
     assert!(held.body.to_string().contains("on hold"), "{}", held.body);
+    for desk in [&scene.desk, &scene.there()] {
+        assert_eq!(desk.record(&room).await["held"], true);
+        desk.api.events(&room, None).await.next_of("call_held").await;
+    }
+    let mut away = there.events(&room, None).await;
+    away.next_of("call_held").await;
     leg.reinvite(Law::Pcma, "sendrecv").await;
     events.next_of("call_resumed").await;
+    away.next_of("call_resumed").await;
+    assert_eq!(scene.there().record(&room).await["held"], false);
     there.press(&room, "4").await.data();
     leg.media.hears_keys(&format!("{pressed}4")).await;
 

@@ -283,6 +283,8 @@ pub(crate) struct CallData {
     /// When the callee answered.
     answered_at: Option<Timestamp>,
     ended_at: Option<Timestamp>,
+    /// Whether the callee's side has put the call on hold; known of calls that leave directly.
+    held: bool,
     /// From the answer to the end; 0 when never answered or not yet ended.
     call_duration_minutes: f64,
     /// The same as `recording.url`: where the recording is, when it is available.
@@ -299,7 +301,7 @@ pub(crate) struct CallData {
 impl CallData {
     /// A call whose recording can be had under `recording_path`, if it is available.
     pub(crate) fn new(call: Call, recording_path: Option<String>) -> Self {
-        let status = call.status();
+        let (status, held) = (call.status(), call.is_held());
         let ended = status == Status::Ended;
         let transcript_status = ended.then(|| call.transcript_status());
         let call_duration_minutes = call.talk_minutes();
@@ -353,6 +355,7 @@ impl CallData {
             ringing_at,
             answered_at,
             ended_at,
+            held,
             call_duration_minutes,
             recording: RecordingData::new(recording, recording_path.clone()),
             recording_path,

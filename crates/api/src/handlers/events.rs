@@ -22,8 +22,8 @@ type Events = Vec<(WatchPosition, WatchEvent)>;
 /// Follow a call
 ///
 /// Server-sent events: `status` for every status the call comes into, `transcript` for every line
-/// that is spoken, from the beginning of the call or from `Last-Event-ID` on. What is not told
-/// afterwards: `agent_state` for what the agent does now, `call_held` and `call_resumed`, and `dtmf` for
+/// that is spoken, from the beginning of the call or from `Last-Event-ID` on. Only while it
+/// goes on: `agent_state` for what the agent does now, `call_held` and `call_resumed`, and `dtmf` for
 /// every key that the callee presses. The stream ends behind the status `ended`; resuming behind that
 /// gives 204.
 #[utoipa::path(

@@ -109,12 +109,12 @@ pub enum Hint {
         /// What.
         state: AgentState,
     },
-    /// The callee's side has put the call on hold. For those who watch; no fact.
+    /// The callee's side has put the call on hold.
     Held {
         /// When.
         at: DateTime<Utc>,
     },
-    /// The hold is over. For those who watch; no fact.
+    /// The hold is over.
     Resumed {
         /// When.
         at: DateTime<Utc>,
@@ -169,6 +169,12 @@ pub struct Facts {
     /// How well the media went, by whoever has counted most; `None` when nobody has counted.
     #[serde(default)]
     pub media: Option<MediaQuality>,
+    /// When the callee's side last put the call on hold.
+    #[serde(default)]
+    pub held_at: Option<DateTime<Utc>>,
+    /// When a hold was last over.
+    #[serde(default)]
+    pub resumed_at: Option<DateTime<Utc>>,
 }
 
 /// The decision of this server to end a call.
@@ -198,11 +204,9 @@ impl Facts {
             Hint::AgentLeft { at } => most(&mut self.agent_left_at, at),
             Hint::TranscriptEnded { status } => earliest(&mut self.transcript, status),
             Hint::Media { quality } => most(&mut self.media, quality),
-            Hint::AgentState { .. }
-            | Hint::Held { .. }
-            | Hint::Resumed { .. }
-            | Hint::Dtmf { .. }
-            | Hint::Line(_) => false,
+            Hint::Held { at } => most(&mut self.held_at, at),
+            Hint::Resumed { at } => most(&mut self.resumed_at, at),
+            Hint::AgentState { .. } | Hint::Dtmf { .. } | Hint::Line(_) => false,
         }
     }
 
@@ -225,6 +229,8 @@ impl Facts {
             hang_up,
             transcript,
             media,
+            held_at,
+            resumed_at,
         } = other;
         take(&mut self.participant, participant.as_ref());
         take(&mut self.dialed_at, dialed_at.as_ref());
@@ -237,6 +243,8 @@ impl Facts {
         take(&mut self.transcript, transcript.as_ref());
         self.agent_left_at = self.agent_left_at.max(*agent_left_at);
         self.media = self.media.max(*media);
+        self.held_at = self.held_at.max(*held_at);
+        self.resumed_at = self.resumed_at.max(*resumed_at);
     }
 
     /// Decides to end the call; the first decision stands.

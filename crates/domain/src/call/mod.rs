@@ -279,6 +279,12 @@ impl Call {
         self.termination.is_none() && self.facts.merge(hint)
     }
 
+    /// Whether the callee's side has the call on hold now.
+    pub fn is_held(&self) -> bool {
+        let Facts { held_at, resumed_at, leg_ended_at, .. } = &self.facts;
+        self.status() == Status::InProgress && leg_ended_at.is_none() && held_at > resumed_at
+    }
+
     /// Decides to hang up; `true` when this was the first such decision on a call not yet closed.
     pub fn decide_hang_up(&mut self, at: DateTime<Utc>, reason: HangUpReason) -> bool {
         self.termination.is_none() && self.facts.decide_hang_up(at, reason)

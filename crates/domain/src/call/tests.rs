@@ -197,6 +197,38 @@ fn hint() -> impl Strategy<Value = Hint> {
     ]
 }
 
+#[test]
+fn a_call_is_held_from_a_hold_to_its_end_while_it_is_in_progress() {
+    let (held, resumed) = (|at| Hint::Held { at: t(at) }, |at| Hint::Resumed { at: t(at) });
+    let answered = Hint::Answered { at: t(110) };
+    let ended = Hint::Ended { at: t(140), end: LegEnd::CalleeHangup };
+    for (hints, expect) in [
+        (vec![held(120)], false),
+        (vec![answered.clone()], false),
+        (vec![answered.clone(), held(120)], true),
+        (vec![answered.clone(), held(120), resumed(125)], false),
+        (vec![answered.clone(), resumed(125), held(120)], false),
+        (vec![answered.clone(), held(120), resumed(125), held(130)], true),
+        (vec![answered, held(120), ended], false),
+    ] {
+        let mut call = started();
+        for hint in &hints {
+            call.apply(hint);
+        }
+        assert_eq!(call.is_held(), expect, "{hints:?}");
+    }
+}
+
+/// As they were stored before holds were.
+#[test]
+fn facts_without_holds_are_read() {
+    let mut stored = serde_json::to_value(Facts::default()).unwrap();
+    for key in ["held_at", "resumed_at"] {
+        assert!(stored.as_object_mut().unwrap().remove(key).is_some());
+    }
+    assert_eq!(serde_json::from_value::<Facts>(stored).unwrap(), Facts::default());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 

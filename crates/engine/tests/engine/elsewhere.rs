@@ -8,7 +8,7 @@ use outdial_domain::{
     Digits, EndReason, ErrorKind, Hint, LegEnd, Outcome, RoomName, Route, Speaker, Status,
     TranscriptLine, TranscriptStatus, WebhookState,
 };
-use outdial_engine::{EngineError, WatchEvent, WatchPosition};
+use outdial_engine::{EngineError, Passing, WatchEvent, WatchPosition};
 use tokio::sync::Notify;
 
 use crate::cluster::{Cluster, Member, sleep};
@@ -115,6 +115,37 @@ async fn a_watcher_sees_all_through_another_node() {
     let all =
         ["queued", "starting", "dialing", "ringing", "in_progress", "0 Hello", "1 Bye", "ended"];
     assert_eq!(seen, all);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_is_told_through_another_node() {
+    let (_cluster, a, b) = Cluster::of_two().await;
+    let call = a.answered(Route::Twilio).await;
+    let (room, sink) = (call.room_name(), a.script.sink());
+    let mut watch = b.engine.watch(&b.account, room, WatchPosition::default()).await.unwrap();
+    let mut told = async || {
+        loop {
+            let events = watch.next().await.unwrap().expect("the call goes on");
+            let passed = events.into_iter().find_map(|(_, event)| match event {
+                WatchEvent::Passing(event) => Some(event),
+                _ => None,
+            });
+            if let Some(event) = passed {
+                return event;
+            }
+        }
+    };
+    for _ in 0..2 {
+        let at = a.clock.now();
+        sink.send(Hint::Held { at }).await;
+        assert_eq!(told().await, Passing::Held { at });
+        assert!(b.engine.call(&b.account, room).await.unwrap().is_held());
+        sleep(3).await;
+        let at = a.clock.now();
+        sink.send(Hint::Resumed { at }).await;
+        assert_eq!(told().await, Passing::Resumed { at });
+        sleep(3).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

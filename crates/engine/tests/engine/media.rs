@@ -56,9 +56,48 @@ async fn whoever_watches_is_told_of_every_hold_and_digit_in_order() {
     assert_eq!(last, Some(Status::Ended));
     assert_eq!(rig.finished(room).await.facts, {
         let mut facts = call.facts.clone();
+        (facts.held_at, facts.resumed_at) = (Some(at), Some(at));
         facts.merge(&Hint::Ended { at, end: LegEnd::CalleeHangup });
         facts
     });
+}
+
+/// What a watcher is told of holds, and what the record says.
+#[tokio::test(start_paused = true)]
+async fn a_hold_is_on_record_while_it_lasts_and_told_to_whoever_comes_late() {
+    let rig = Rig::new().await;
+    let call = answered(&rig).await;
+    let room = call.room_name();
+    let sink = rig.script.sink();
+    let held = Passing::Held { at: rig.clock.now() };
+    sink.send(Hint::Held { at: rig.clock.now() }).await;
+    assert!(!call.is_held());
+    rig.until(room, Call::is_held).await;
+    let from = WatchPosition::default();
+    let mut watch = rig.engine.watch(&rig.account, room, from).await.unwrap();
+    let mut told = async || {
+        let events = watch.next().await.unwrap().unwrap().into_iter();
+        let passed = events.filter_map(|(_, event)| match event {
+            WatchEvent::Passing(event) => Some(event),
+            _ => None,
+        });
+        passed.collect::<Vec<_>>()
+    };
+    assert_eq!(told().await, [held], "it came late");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let at = rig.clock.now();
+    sink.send(Hint::Resumed { at }).await;
+    assert_eq!(told().await, [Passing::Resumed { at }]);
+    rig.until(room, |call| !call.is_held()).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let at = rig.clock.now();
+    sink.send(Hint::Held { at }).await;
+    assert_eq!(told().await, [Passing::Held { at }]);
+    // An older hint changes nothing.
+    sink.send(Hint::Resumed { at: at - Duration::from_millis(1) }).await;
+    sink.send(Hint::Ended { at: rig.clock.now(), end: LegEnd::CalleeHangup }).await;
+    let call = rig.finished(room).await;
+    assert!(!call.is_held(), "it has ended");
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,9 +108,11 @@ async fn a_watcher_that_is_slow_misses_the_oldest_only() {
     let mut watch = rig.engine.watch(&rig.account, call.room_name(), from).await.unwrap();
     watch.next().await.unwrap();
     let (sink, at) = (rig.script.sink(), rig.clock.now());
+    let digit = Digit::from_char('1').unwrap();
     for _ in 0..200 {
-        sink.send(Hint::Held { at }).await;
+        sink.send(Hint::Dtmf { at, digit }).await;
     }
+    sink.send(Hint::Held { at }).await;
     sink.send(Hint::Resumed { at }).await;
     // The worker takes in all of it.
     tokio::time::sleep(Duration::from_secs(1)).await;
