@@ -10,6 +10,8 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::rtp::Channel;
+
 #[cfg(test)]
 mod tests;
 
@@ -51,9 +53,9 @@ enum Slot {
 #[derive(Debug)]
 pub(crate) struct PortPair {
     /// On the even port.
-    pub(crate) rtp: UdpSocket,
+    pub(crate) rtp: Arc<UdpSocket>,
     /// On the port above.
-    pub(crate) rtcp: UdpSocket,
+    pub(crate) rtcp: Arc<UdpSocket>,
     // Last: the ports are given back after the sockets are closed.
     lease: Lease,
 }
@@ -137,7 +139,7 @@ impl Ports {
             match bind_pair(self.pool.bind, port) {
                 Ok((rtp, rtcp)) => {
                     lease.bound = true;
-                    return Ok(PortPair { rtp, rtcp, lease });
+                    return Ok(PortPair { rtp: Arc::new(rtp), rtcp: Arc::new(rtcp), lease });
                 }
                 // Low ports are refused to ordinary users, one by one.
                 Err(error) if is_taken(&error) => foreign.push(lease),
@@ -185,6 +187,14 @@ impl Pool {
 }
 
 impl PortPair {
+    /// From which a datagram is to be sent.
+    pub(crate) fn socket(&self, channel: Channel) -> &Arc<UdpSocket> {
+        match channel {
+            Channel::Rtp => &self.rtp,
+            Channel::Rtcp => &self.rtcp,
+        }
+    }
+
     /// The even port.
     pub(crate) fn port(&self) -> u16 {
         self.lease.pool.first + 2 * self.lease.number

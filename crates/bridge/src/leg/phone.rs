@@ -14,7 +14,7 @@ use crate::bridge::lock;
 use crate::g711::{Codec, FRAME};
 use crate::mixer::{self, Mixer, Voice};
 use crate::ports::PortPair;
-use crate::rtp::{self, Channel, DtmfError, Event, RtpLeg, RtpSettings};
+use crate::rtp::{self, DtmfError, Event, RtpLeg, RtpSettings};
 use crate::sdp::Remote;
 use crate::srtp::SrtpError;
 
@@ -94,9 +94,10 @@ impl Phone {
         turn.read(&ports.rtcp, &mut take);
     }
 
-    fn send(&mut self, now: Instant, ticks: u32) {
+    fn send(&mut self, turn: &mut Turn<'_>, ticks: u32) {
+        let now = turn.now();
         let Self { rtp, ports, mixer, codec, uplink, is_answered, .. } = self;
-        let mut out = |channel, to, datagram: &[u8]| transmit(ports, channel, to, datagram);
+        let mut out = |channel, to, datagram: &[u8]| turn.send(ports.socket(channel), to, datagram);
         for _ in 0..ticks {
             if *is_answered {
                 let mut frame = [0; FRAME];
@@ -117,20 +118,12 @@ impl Phone {
     fn finish(&mut self) {
         let Self { rtp, ports, .. } = self;
         rtp.finish(Instant::now(), &mut |channel, to, datagram| {
-            transmit(ports, channel, to, datagram);
+            // A full or unreachable network loses datagrams anyway.
+            let _ = ports.socket(channel).send_to(datagram, to);
         });
         self.is_answered = false;
         self.tape = None;
     }
-}
-
-fn transmit(ports: &PortPair, channel: Channel, to: SocketAddr, datagram: &[u8]) {
-    let socket = match channel {
-        Channel::Rtp => &ports.rtp,
-        Channel::Rtcp => &ports.rtcp,
-    };
-    // A full or unreachable network loses datagrams anyway.
-    let _ = socket.send_to(datagram, to);
 }
 
 impl Handle {
@@ -197,7 +190,7 @@ impl Companion for Seat {
 
     fn send(&mut self, turn: &mut Turn<'_>) {
         let ticks = turn.ticks() + self.owed;
-        self.owed = if self.with(|phone| phone.send(turn.now(), ticks)) { 0 } else { ticks };
+        self.owed = if self.with(|phone| phone.send(turn, ticks)) { 0 } else { ticks };
     }
 }
 

@@ -1,8 +1,12 @@
 //! What has its turns together with a participant.
 
-use crate::media::socket::{Batch, MAX_BATCHES};
+use crate::media::{
+    outbox::Outbox,
+    socket::{Batch, MAX_BATCHES},
+};
 use std::{
     net::{SocketAddr, UdpSocket},
+    sync::Arc,
     time::Instant,
 };
 
@@ -25,6 +29,7 @@ pub struct Turn<'a> {
     now: Instant,
     ticks: u32,
     batch: &'a mut Batch,
+    outbox: &'a mut Outbox,
 }
 
 impl std::fmt::Debug for Turn<'_> {
@@ -34,8 +39,13 @@ impl std::fmt::Debug for Turn<'_> {
 }
 
 impl<'a> Turn<'a> {
-    pub(crate) fn new(now: Instant, ticks: u32, batch: &'a mut Batch) -> Self {
-        Self { now, ticks, batch }
+    pub(crate) fn new(
+        now: Instant,
+        ticks: u32,
+        batch: &'a mut Batch,
+        outbox: &'a mut Outbox,
+    ) -> Self {
+        Self { now, ticks, batch, outbox }
     }
 
     /// When the turn began. It never goes back.
@@ -73,6 +83,12 @@ impl<'a> Turn<'a> {
             }
         }
         total
+    }
+
+    /// Sends a datagram, together with those of the participants whose turns are at the same time:
+    /// after their turns, some milliseconds later at most. What cannot be sent is lost.
+    pub fn send(&mut self, socket: &Arc<UdpSocket>, to: SocketAddr, datagram: &[u8]) {
+        self.outbox.push(socket, to, datagram);
     }
 }
 

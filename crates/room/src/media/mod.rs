@@ -1,6 +1,7 @@
 //! The media threads.
 
 pub(crate) mod companion;
+pub(crate) mod outbox;
 pub(crate) mod seat;
 pub(crate) mod socket;
 mod thread;

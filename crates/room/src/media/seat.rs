@@ -4,6 +4,7 @@ use crate::{
     core::peer::{Peer, PeerEvent, Role, RtpCounts},
     media::{
         companion::{Companion, Turn},
+        outbox::Outbox,
         socket::{self, Batch, MAX_BATCHES},
     },
     options::Limits,
@@ -36,7 +37,7 @@ pub(crate) struct Seat {
 
 struct Inner {
     peer: Peer,
-    sockets: [Option<UdpSocket>; 2],
+    sockets: [Option<Arc<UdpSocket>>; 2],
     companion: Option<Box<dyn Companion>>,
     /// Counts of earlier peers of this seat.
     past: RtpCounts,
@@ -122,7 +123,7 @@ impl Seat {
         let socket = socket::open(self.bind)?;
         let local = socket.local_addr()?;
         inner.peer.open(role, local, Instant::now());
-        inner.sockets[role as usize] = Some(socket);
+        inner.sockets[role as usize] = Some(Arc::new(socket));
         Ok(())
     }
 
@@ -177,7 +178,7 @@ impl Seat {
 
     /// One turn: write what is due, read what came, poll once. `tick`: 20 ms have passed, so
     /// frames are due.
-    pub(crate) fn turn(&self, now: Instant, tick: bool, batch: &mut Batch) {
+    pub(crate) fn turn(&self, now: Instant, tick: bool, batch: &mut Batch, outbox: &mut Outbox) {
         let mut inner = match self.inner.try_lock() {
             Ok(inner) => inner,
             Err(std::sync::TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -191,7 +192,7 @@ impl Seat {
             false => 0,
         };
         let now = inner.advance(now);
-        inner.turn(now, ticks, batch);
+        inner.turn(now, ticks, batch, outbox);
         inner.deliver(&self.outlet);
         self.is_up.store(inner.peer.is_up(), Relaxed);
         self.is_urgent.store(inner.peer.is_urgent(), Relaxed);
@@ -215,9 +216,9 @@ impl Inner {
         self.last
     }
 
-    fn turn(&mut self, now: Instant, ticks: u32, batch: &mut Batch) {
+    fn turn(&mut self, now: Instant, ticks: u32, batch: &mut Batch, outbox: &mut Outbox) {
         if let Some(companion) = &mut self.companion {
-            companion.receive(&mut Turn::new(now, ticks, batch));
+            companion.receive(&mut Turn::new(now, ticks, batch, outbox));
         }
         // what the companion has read does not wait for a tick
         let is_due = ticks > 0 || self.companion.is_some();
@@ -225,24 +226,24 @@ impl Inner {
         for role in Role::ALL {
             if self.peer.has(role) {
                 let wrote = wrote && role == Role::Publisher;
-                let read = self.read(role, now, batch);
+                let read = self.read(role, now, batch, outbox);
                 let due = wrote || self.peer.is_due(role, now);
                 // a received datagram brings the time along
                 if read == 0 && due {
                     self.peer.timeout(role, now);
                 }
                 if read > 0 || due {
-                    self.poll(role, now);
+                    self.poll(role, now, outbox);
                 }
             }
         }
-        self.write_data(now);
+        self.write_data(now, outbox);
         if let Some(companion) = &mut self.companion {
-            companion.send(&mut Turn::new(now, ticks, batch));
+            companion.send(&mut Turn::new(now, ticks, batch, outbox));
         }
     }
 
-    fn read(&mut self, role: Role, now: Instant, batch: &mut Batch) -> usize {
+    fn read(&mut self, role: Role, now: Instant, batch: &mut Batch, outbox: &mut Outbox) -> usize {
         let mut total = 0;
         for _ in 0..MAX_BATCHES {
             let Some(socket) = &self.sockets[role as usize] else { return total };
@@ -251,7 +252,7 @@ impl Inner {
                 let Some((from, bytes)) = batch.datagram(index) else { continue };
                 if total > 0 {
                     // str0m keeps one received RTP packet only
-                    self.poll(role, now);
+                    self.poll(role, now, outbox);
                 }
                 self.peer.receive(role, from, bytes, now);
                 total += 1;
@@ -263,31 +264,32 @@ impl Inner {
         total
     }
 
-    fn poll(&mut self, role: Role, now: Instant) {
+    fn poll(&mut self, role: Role, now: Instant, outbox: &mut Outbox) {
         let Self { peer, sockets, .. } = self;
         peer.poll(role, now, &mut |to, bytes| {
             if let Some(socket) = &sockets[role as usize] {
-                // a full or unreachable network loses datagrams anyway
-                let _ = socket.send_to(bytes, to);
+                outbox.push(socket, to, bytes);
             }
         });
     }
 
-    fn write_data(&mut self, now: Instant) {
+    fn write_data(&mut self, now: Instant, outbox: &mut Outbox) {
         while self.peer.write_data() {
             self.peer.timeout(Role::Publisher, now);
-            self.poll(Role::Publisher, now);
+            self.poll(Role::Publisher, now, outbox);
         }
     }
 
     /// After a step outside the media thread.
     fn settle(&mut self, now: Instant, outlet: &Outlet) {
+        let mut outbox = Outbox::default();
         for role in Role::ALL {
             if self.peer.has(role) {
                 self.peer.timeout(role, now);
-                self.poll(role, now);
+                self.poll(role, now, &mut outbox);
             }
         }
+        outbox.flush();
         self.deliver(outlet);
     }
 

@@ -1,6 +1,6 @@
 //! One media thread: many participants on a wheel of 20 ms.
 
-use crate::media::{seat::Seat, socket::Batch};
+use crate::media::{outbox::Outbox, seat::Seat, socket::Batch};
 use std::{
     panic::AssertUnwindSafe,
     sync::{
@@ -30,7 +30,7 @@ pub(crate) type Next = Vec<Worker>;
 /// Runs until every sender is gone and every seat is closed.
 pub(crate) fn run(seats: &Receiver<Arc<Seat>>, load: &AtomicUsize, next: &Next) {
     let mut wheel: [Vec<Arc<Seat>>; SLOTS] = Default::default();
-    let mut batch = Batch::new();
+    let (mut batch, mut outbox) = (Batch::new(), Outbox::default());
     let mut at = Instant::now();
     let mut slot = 0;
     loop {
@@ -46,8 +46,16 @@ pub(crate) fn run(seats: &Receiver<Arc<Seat>>, load: &AtomicUsize, next: &Next) 
         slot = (slot + 1) % SLOTS;
         let now = Instant::now();
         for (index, seats) in wheel.iter_mut().enumerate() {
-            turn(seats, now, index == slot, &mut batch, load, next);
+            seats.retain(|seat| {
+                turn(seat, now, index == slot, &mut batch, &mut outbox);
+                let done = seat.is_closed() || (seat.is_up() && hand_over(seat, next));
+                if done {
+                    load.fetch_sub(1, Relaxed);
+                }
+                !done
+            });
         }
+        outbox.flush();
     }
 }
 
@@ -69,30 +77,17 @@ fn sleep_until(at: Instant) -> Instant {
     at + STEP
 }
 
-/// Turns the seats of a slot. When it is not the turn of the slot, only those in a hurry.
-fn turn(
-    seats: &mut Vec<Arc<Seat>>,
-    now: Instant,
-    tick: bool,
-    batch: &mut Batch,
-    load: &AtomicUsize,
-    next: &Next,
-) {
-    seats.retain(|seat| {
-        if !seat.is_closed() && (tick || seat.is_urgent()) {
-            // a panic of a sink or a source must not end the others on this thread
-            let turn = AssertUnwindSafe(|| seat.turn(now, tick, batch));
-            if std::panic::catch_unwind(turn).is_err() {
-                tracing::error!("a participant panicked on a media thread and is closed");
-                seat.give_up();
-            }
-        }
-        let done = seat.is_closed() || (seat.is_up() && hand_over(seat, next));
-        if done {
-            load.fetch_sub(1, Relaxed);
-        }
-        !done
-    });
+/// A seat's turn. When it is not that of its slot, only if it is in a hurry.
+fn turn(seat: &Seat, now: Instant, tick: bool, batch: &mut Batch, outbox: &mut Outbox) {
+    if seat.is_closed() || !(tick || seat.is_urgent()) {
+        return;
+    }
+    // a panic of a sink or a source must not end the others on this thread
+    let turn = AssertUnwindSafe(|| seat.turn(now, tick, batch, outbox));
+    if std::panic::catch_unwind(turn).is_err() {
+        tracing::error!("a participant panicked on a media thread and is closed");
+        seat.give_up();
+    }
 }
 
 /// Moves a connected seat to the thread with the fewest.

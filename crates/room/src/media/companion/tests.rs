@@ -67,7 +67,7 @@ fn turns_come_in_pairs_and_count_what_was_left_out() {
     use Step::{Receive, Send};
     let ((seat, _inlet), mut batch) = (seat(), Batch::new());
     let steps = diary(&seat);
-    let mut turn = |tick| seat.turn(Instant::now(), tick, &mut batch);
+    let mut turn = |tick| seat.turn(Instant::now(), tick, &mut batch, &mut Outbox::default());
     turn(true);
     assert_eq!(taken(&steps), [Receive(1), Send(1)]);
     // between ticks
@@ -92,7 +92,7 @@ fn it_stays_over_a_new_join_and_goes_with_the_participant() {
     let ((seat, _inlet), mut batch) = (seat(), Batch::new());
     let first = diary(&seat);
     drop(seat.replace(peer()));
-    seat.turn(Instant::now(), true, &mut batch);
+    seat.turn(Instant::now(), true, &mut batch, &mut Outbox::default());
     assert_eq!(taken(&first), [Step::Receive(1), Step::Send(1)]);
     let second = diary(&seat);
     assert_eq!(taken(&first), [Step::Dropped]);
@@ -155,7 +155,7 @@ fn a_flood_waits_for_the_next_turn() {
         peer.send(&[n, 0]).unwrap();
     }
     for expect in [64, 6, 0] {
-        seat.turn(Instant::now(), true, &mut batch);
+        seat.turn(Instant::now(), true, &mut batch, &mut Outbox::default());
         assert_eq!(counts.try_recv(), Ok(expect));
     }
     let mut answer = [1; 4];
