@@ -104,6 +104,7 @@ fn assert_record(record: &Value, desk: &Desk, url: &str) {
         "to_number": "+15550200000",
         "from_number": "+15550100000",
         "call_service": "twilio",
+        "held": false,
         "media": null,
         "metadata": {"name": "Ann", "customer_id": "12345"},
         "placeholders": {"missing": [], "unused": ["customer_id"]},
