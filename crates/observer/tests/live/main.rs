@@ -94,19 +94,22 @@ async fn a_barge_in() {
 /// The agent ends the call as LiveKit's own tool does it: it deletes the room.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_agent_deletes_the_room() {
-    let mut call = Call::new();
-    let phone = call.stack.phone("answer").await;
-    call.create().await;
-    call.observe();
-    call.dispatch(r#"{"hangup": "room", "hangup_after_greeting": true}"#).await;
-    call.dial(&phone);
-    call.hears("end of the transcript", is_over).await;
-    call.print(&phone);
-    let words = call.words();
-    assert!(words.contains(&"ended Removed".to_owned()), "{words:?}");
-    assert_eq!(words.last().unwrap(), "complete");
-    assert_eq!(call.lines().len(), 1, "{:?}", call.lines());
-    call.end().await;
+    by_ear(async || {
+        let mut call = Call::new();
+        let phone = call.stack.phone("answer").await;
+        call.create().await;
+        call.observe();
+        call.dispatch(r#"{"hangup": "room", "hangup_after_greeting": true}"#).await;
+        call.dial(&phone);
+        call.hears("end of the transcript", is_over).await;
+        call.print(&phone);
+        let words = call.words();
+        assert!(words.contains(&"ended Removed".to_owned()), "{words:?}");
+        assert_eq!(words.last().unwrap(), "complete");
+        assert_eq!(call.lines().len(), 1, "{:?}", call.lines());
+        call.end().await;
+    })
+    .await;
 }
 
 /// The callee declines; nobody has said anything.
@@ -255,13 +258,14 @@ async fn a_leg_stays_until_all_is_told() {
         let told = leg.ends().await;
         call.hears("end of the transcript", is_over).await;
         println!("leg: {told:#?}\nobserver: {:#?}", call.told);
-        let is_goodbye = |hint: &Hint| match hint {
-            Hint::Line(line) => {
-                line.speaker == Speaker::User && line.text.to_lowercase() == "goodbye"
-            }
-            _ => false,
-        };
-        assert!(told.iter().any(is_goodbye), "{told:?}");
+        // Of what it was still listening to the agent may have understood a part.
+        let goodbye = told.iter().find_map(|hint| match hint {
+            Hint::Line(line) if line.speaker == Speaker::User => Some(&*line.text),
+            _ => None,
+        });
+        assert!(goodbye.is_some_and(|text| !text.is_empty()), "{told:?}");
+        let mut seen = call.lines().into_iter().filter(|line| line.speaker == Speaker::User);
+        assert_eq!(seen.next().map(|line| &*line.text), goodbye);
         let end = Hint::TranscriptEnded { status: TranscriptStatus::Complete };
         assert_eq!(told.last(), Some(&end));
         assert!(call.words().contains(&"ended CalleeHangup".to_owned()), "{:?}", call.words());

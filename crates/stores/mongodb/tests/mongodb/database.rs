@@ -26,12 +26,16 @@ pub(crate) fn stack(name: &str) -> String {
 pub(crate) struct Database {
     pub(crate) name: String,
     pub(crate) url: String,
+    /// Whether it is on the server that all tests share, which is slow at times and never away.
+    is_shared: bool,
 }
 
 impl Database {
     /// A new one on the stack's server.
     pub(crate) fn fresh() -> Self {
-        Self::on(&stack("STACK_MONGODB_URL"))
+        let mut database = Self::on(&stack("STACK_MONGODB_URL"));
+        database.is_shared = true;
+        database
     }
 
     /// A new one on the server of this URL, which may hold options.
@@ -39,11 +43,17 @@ impl Database {
         let name = format!("test_{}", outdial_domain::random_text(12));
         let (host, options) = server.split_once('?').unwrap_or((server, ""));
         let url = format!("{}/{name}?{options}", host.trim_end_matches('/'));
-        Self { name, url }
+        Self { name, url, is_shared: false }
     }
 
     pub(crate) fn settings(&self) -> MongoSettings {
-        settings(&self.url)
+        let mut settings = settings(&self.url);
+        if self.is_shared {
+            settings.operation_timeout = LONG;
+            settings.server_selection_timeout = LONG;
+            settings.connect_timeout = LONG;
+        }
+        settings
     }
 
     /// A store on it, ready for work.
