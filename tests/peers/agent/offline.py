@@ -72,7 +72,7 @@ class SphinxSTT(stt.STT):
 def longer(text: str, last: str) -> str:
     """Holes in the sound, as a busy machine makes them, shorten a sentence to the nearest rule: what
     was understood before stays understood."""
-    return max(text, last, key=lambda words: len(words.split()))
+    return max(text, last, key=lambda words: (len(words.split()), len(words)))
 
 
 class SphinxStream(stt.RecognizeStream):

@@ -254,18 +254,19 @@ async fn a_leg_stays_until_all_is_told() {
         leg.hears("greeting", is_line).await;
         leg.has_its_ear().await;
         leg.says(&call.stack.sound("goodbye.ulaw"));
+        // The word is on its way to the agent for as long as this, which ends no sentence.
+        leg.says(&call.stack.sound("silence.ulaw"));
         leg.has_said_all().await;
         let told = leg.ends().await;
         call.hears("end of the transcript", is_over).await;
         println!("leg: {told:#?}\nobserver: {:#?}", call.told);
-        // Of what it was still listening to the agent may have understood a part.
-        let goodbye = told.iter().find_map(|hint| match hint {
-            Hint::Line(line) if line.speaker == Speaker::User => Some(&*line.text),
-            _ => None,
-        });
-        assert!(goodbye.is_some_and(|text| !text.is_empty()), "{told:?}");
-        let mut seen = call.lines().into_iter().filter(|line| line.speaker == Speaker::User);
-        assert_eq!(seen.next().map(|line| &*line.text), goodbye);
+        let is_goodbye = |hint: &Hint| match hint {
+            Hint::Line(line) => {
+                line.speaker == Speaker::User && line.text.to_lowercase() == "goodbye"
+            }
+            _ => false,
+        };
+        assert!(told.iter().any(is_goodbye), "{told:?}");
         let end = Hint::TranscriptEnded { status: TranscriptStatus::Complete };
         assert_eq!(told.last(), Some(&end));
         assert!(call.words().contains(&"ended CalleeHangup".to_owned()), "{:?}", call.words());
