@@ -185,17 +185,23 @@ async fn a_late_room() {
     call.end().await;
 }
 
+/// A call that is observed, with an agent on its way and a leg of our own.
+async fn with_a_leg() -> (Call, Leg) {
+    let mut call = Call::new();
+    call.create().await;
+    call.observe();
+    call.stack.until_observed(&call.room, true).await;
+    call.dispatch("{}").await;
+    let leg = Leg::join(&call).await;
+    (call, leg)
+}
+
 /// A leg of our own is to agent and observer what one of livekit-sip is, and hears what an observer
 /// hears.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leg_that_attends_itself() {
     by_ear(async || {
-        let mut call = Call::new();
-        call.create().await;
-        call.observe();
-        call.stack.until_observed(&call.room, true).await;
-        call.dispatch("{}").await;
-        let mut leg = Leg::join(&call).await;
+        let (mut call, mut leg) = with_a_leg().await;
         let look = call.stack.livekit.leg(&call.room, &call.callee()).await.unwrap();
         assert_eq!(look.unwrap().status, CallStatus::Dialing);
         leg.shows(CallStatus::Ringing).await;
@@ -242,12 +248,7 @@ async fn a_leg_that_attends_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leg_stays_until_all_is_told() {
     by_ear(async || {
-        let mut call = Call::new();
-        call.create().await;
-        call.observe();
-        call.stack.until_observed(&call.room, true).await;
-        call.dispatch("{}").await;
-        let mut leg = Leg::join(&call).await;
+        let (mut call, mut leg) = with_a_leg().await;
         leg.hears("agent", |hint| matches!(hint, Hint::AgentJoined { .. })).await;
         leg.answer().await;
         let is_line = |hint: &Hint| matches!(hint, Hint::Line(_));
